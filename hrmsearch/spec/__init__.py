@@ -1,0 +1,1 @@
+"""The spec language: YAML text with places -> strict, typed parts."""

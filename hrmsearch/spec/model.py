@@ -1,0 +1,155 @@
+"""The spec as typed data: what a YAML file may say, with the defaults a user expects.
+
+Slots that are open to new kinds (`core`, `memory`, `task`, ...) hold any registered part of their family.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
+
+from hrmsearch.errors import Place, Problem, SpecError
+from hrmsearch.spec.fields import Init, OrNone
+from hrmsearch.spec.node import Path
+from hrmsearch.spec.problems import FieldProblem
+from hrmsearch.spec.registry import Choice, Part, kinds
+from hrmsearch.spec.source import Source
+
+
+def _default(family: str, kind: str, **fields: Any) -> Any:
+    """Declare a slot whose default is a kind that registers later than this module loads."""
+    return Field(default_factory=lambda: kinds(family)[kind].model_validate({"kind": kind, **fields}))
+
+
+class Defaults(Part):
+    """Block fields that every block takes unless it says otherwise."""
+
+    norm: Annotated[Any, Choice("norm", "rms")] = _default("norm", "rms")
+    ffn: Annotated[Any, Choice("ffn", "swiglu")] = _default("ffn", "swiglu")
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class Model(Part):
+    """The architecture: embedding, memories by place, a core that ticks, and heads."""
+
+    dim: PositiveInt
+    init: Init = "lecun_normal"
+    defaults: Defaults = Field(default_factory=Defaults)
+    embed: Annotated[Any, Choice("embed", "token")] = _default("embed", "token")
+    memory: tuple[Annotated[Any, Choice("memory")], ...] = ()
+    core: Annotated[Any, Choice("core")]
+    head: Annotated[Any, Choice("head", "lm")]
+    q_head: Annotated[Annotated[Any, Choice("q_head", "pooled")] | None, OrNone()] = None
+
+
+class Backprop(Part):
+    """How far gradient reaches: k passes of one window, or all passes of k windows."""
+
+    passes: PositiveInt | None = None
+    windows: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("give either passes or windows")
+        return self
+
+
+class NestSpec(Part):
+    """How often a window is refined, and when the optimiser steps.
+
+    step: `span` steps after every span; `window` sums the losses of all passes of a window first.
+    """
+
+    passes: PositiveInt = 1
+    halt: Literal["none"] = "none"
+    backprop: Backprop = Field(default_factory=lambda: Backprop(passes=1))
+    step: Literal["span", "window"] = "span"
+
+    @model_validator(mode="after")
+    def _whole_spans(self) -> Self:
+        span = self.backprop.passes
+        if span is not None and self.passes % span:
+            raise FieldProblem(f"{self.passes} passes do not divide into spans of {span}", "backprop", "passes")
+        if self.backprop.windows is not None and self.backprop.windows > 1 and self.step == "window":
+            raise FieldProblem("a span of several windows steps once per span; say 'span'", "step")
+        return self
+
+
+class Schedule(Part):
+    """The learning rate over steps: linear warm-up, then constant or a cosine down to `floor` times the rate."""
+
+    kind: Literal["constant", "cosine"] = "constant"
+    warmup: NonNegativeInt = 0
+    floor: float = Field(default=0.0, ge=0.0, le=1.0)
+
+
+class Train(Part):
+    """How a model is trained.
+
+    patience: epochs without a better validation loss before stopping. accumulate: micro-batches per optimiser step.
+    ema: decay of the averaged parameters that are evaluated and kept. checkpoint: seconds between checkpoints inside
+    an epoch; the end of an epoch always writes one. diverged: a loss beyond this many times the first one stops a run.
+    """
+
+    optimizer: Annotated[Any, Choice("optimizer")] = _default("optimizer", "adamw")
+    schedule: Schedule = Field(default_factory=Schedule)
+    clip: Annotated[PositiveFloat | None, OrNone()] = 1.0
+    batch: PositiveInt = 16
+    accumulate: PositiveInt = 1
+    ema: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, OrNone()] = None
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    epochs: PositiveInt = 30
+    patience: Annotated[PositiveInt | None, OrNone()] = None
+    checkpoint: NonNegativeFloat = 60.0
+    diverged: PositiveFloat = 1e3
+
+
+class Spec(Part):
+    """One runnable model: architecture, nest, loss, task and training."""
+
+    spec: Literal[1]
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    about: str = ""
+    model: Model
+    nest: NestSpec = Field(default_factory=NestSpec)
+    loss: Annotated[Any, Choice("loss")] = _default("loss", "cross_entropy")
+    task: Annotated[Any, Choice("task")]
+    train: Train = Field(default_factory=Train)
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
+    accept: dict[str, str] = Field(default_factory=dict[str, str])
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise FieldProblem("a seed occurs twice", "seeds")
+        return self
+
+    def with_source(self, source: Source) -> Self:
+        """Return the spec that knows the text it came from."""
+        spec = self.model_copy()
+        spec._source = source
+        return spec
+
+    @property
+    def file(self) -> str:
+        """The file the spec came from, or its name."""
+        return self._source.file if self._source else self.name
+
+    def place(self, field: str) -> Place:
+        """Return where a field such as `model.memory[0].heads` stands, or its nearest ancestor that is written."""
+        if self._source is None:
+            return Place(self.name, 1, 1)
+        return self._source.place(steps(field))
+
+    def problem(self, field: str, message: str) -> SpecError:
+        """Return the error that says what is wrong with a field."""
+        place = self.place(field)
+        return SpecError([Problem(place, field, message, self._source.excerpt(place) if self._source else "")])
+
+
+def steps(field: str) -> Path:
+    """Return the steps of a dotted path: `memory[0].heads` -> ("memory", 0, "heads")."""
+    words = field.replace("[", ".").replace("]", "").split(".")
+    return tuple(int(word) if word.isdigit() else word for word in words if word)
