@@ -1,0 +1,91 @@
+"""Checkpoint files: arrays by path as safetensors, written whole and read with a reason when they do not fit."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrmsearch.errors import RunError
+from hrmsearch.ir.graph import Graph
+
+Array = NDArray[Any]
+
+# how many paths an error names before it only counts
+_NAMED = 3
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by path; a reader never sees half a file.
+
+    Raises RunError if the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # safetensors writes memory as it lies, so a transposed view must be laid out first
+        part.write_bytes(save({name: np.array(array, order="C") for name, array in arrays.items()}))
+        os.replace(part, path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error})") from error
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Return the arrays that a file holds, in their stored dtype.
+
+    Raises RunError if the file is missing, truncated or no safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if not path.is_file():
+        raise RunError(f"{path}: no such checkpoint")
+    try:
+        return dict(load(path.read_bytes()))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: truncated, or not a safetensors file of number arrays ({error})") from error
+
+
+def write_params(path: Path, params: Mapping[str, Array]) -> None:
+    """Write parameters by path.
+
+    Raises RunError if the file cannot be written.
+    """
+    write_arrays(path, params)
+
+
+def read_params(path: Path, graph: Graph) -> dict[str, Array]:
+    """Return a graph's parameters from a file, in the graph's order and the stored dtype.
+
+    Raises RunError that names the file and what differs, if it is no file of this graph's parameters.
+    """
+    return check_params(graph, read_arrays(path), str(path))
+
+
+def check_params(graph: Graph, params: Mapping[str, Array], source: str = "the parameters") -> dict[str, Array]:
+    """Return parameters in the graph's order, if their paths and shapes are the graph's and their entries are floats.
+
+    Raises RunError that leads with `source` and says what differs.
+    """
+    declared = graph.params
+    missing = [path for path in declared if path not in params]
+    foreign = sorted(path for path in params if path not in declared)
+    if missing or foreign:
+        parts = [f"{word} {_some(paths)}" for word, paths in (("lack", missing), ("have foreign", foreign)) if paths]
+        raise RunError(f"{source}: not of this graph: they {' and '.join(parts)}")
+    for path, op in declared.items():
+        shape, want = params[path].shape, op.result.type.shape({})
+        if shape != want:
+            raise RunError(f"{source}: {path} has shape {list(shape)}, the graph wants {list(want)}")
+        if params[path].dtype.kind != "f":
+            raise RunError(f"{source}: {path} holds {params[path].dtype}, not floats")
+    return {path: params[path] for path in declared}
+
+
+def _some(paths: list[str]) -> str:
+    rest = len(paths) - _NAMED
+    return ", ".join(paths[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

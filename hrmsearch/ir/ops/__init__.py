@@ -1,0 +1,16 @@
+"""The op table: every op kind, declared once. Importing this package fills it."""
+
+from hrmsearch.ir.ops import composites, contraction, elementwise, layout, leaves, structured
+from hrmsearch.ir.ops.contraction import einsum_letters as einsum_letters
+from hrmsearch.ir.ops.contraction import einsum_words as einsum_words
+from hrmsearch.ir.ops.leaves import constant as constant
+from hrmsearch.ir.ops.structured import untouched as untouched
+from hrmsearch.ir.ops.table import Flow as Flow
+from hrmsearch.ir.ops.table import How as How
+from hrmsearch.ir.ops.table import OpDef as OpDef
+from hrmsearch.ir.ops.table import Work as Work
+from hrmsearch.ir.ops.table import aligned as aligned
+from hrmsearch.ir.ops.table import lookup as lookup
+from hrmsearch.ir.ops.table import op_kinds as op_kinds
+
+MODULES = (leaves, elementwise, contraction, layout, structured, composites)

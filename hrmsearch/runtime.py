@@ -1,0 +1,185 @@
+"""What runs a graph: the Backend protocol, the Executable it returns, and names to backends by entry point."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
+
+from hrmsearch.errors import BackendError
+from hrmsearch.ir.graph import Graph
+from hrmsearch.ir.rule import Rule
+from hrmsearch.passes import expand as expand
+from hrmsearch.passes import prune as prune
+
+Array = NDArray[Any]
+#: device arrays by state path; opaque to callers, who pass on what they were given
+Carry = Mapping[str, Any]
+Precision = Literal["float32", "float64", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One call of the graph on a window.
+
+    inputs: arrays by input name (`tokens` i32[B, T], `targets` i32[B, T]). reset: the lifetime level to restore before
+    the pass, one for all rows or i8[B]. last: whether this is each row's last pass on the window, so that states that
+    commit on the last pass are taken.
+    """
+
+    inputs: Mapping[str, Array]
+    reset: int | Array
+    last: bool = True
+
+
+Span = Sequence[Pass]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How parameters move: the rule, weight decay by parameter path, gradient-norm clip and EMA decay."""
+
+    rule: Rule
+    decay: Mapping[str, float]
+    clip: float | None = None
+    ema: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a graph is compiled for. bfloat16 computes in mixed precision over float32 parameters."""
+
+    device: str = "cpu"
+    dtype: Precision = "float32"
+    training: Training | None = None
+    optimize: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpanResult:
+    """What a span gave: every pass's loss, and the committed carry, detached."""
+
+    losses: list[float]
+    carry: Carry
+
+
+class Executable(Protocol):
+    """A compiled graph with its parameters and, when compiled for training, its optimiser.
+
+    Arrays are NumPy at the boundary; a carry stays on the device. Parameters are float arrays by path.
+    """
+
+    graph: Graph
+    options: Options
+
+    def init(self, seed: int) -> None:
+        """Draw the parameters from `ir.initial_params` and forget the optimiser's state."""
+        ...
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """A copy of the parameters."""
+        ...
+
+    def set_params(self, params: Mapping[str, Array]) -> None:
+        """Replace the parameters; paths and shapes must match, else RunError."""
+        ...
+
+    def averaged(self) -> dict[str, Array]:
+        """The exponential moving average of the parameters; the parameters themselves without one."""
+        ...
+
+    def init_carry(self, batch: int, tokens: int) -> Carry:
+        """Return a carry of zeros; a first pass restores it by its reset."""
+        ...
+
+    def carry_to_numpy(self, carry: Carry) -> dict[str, Array]:
+        """Return a carry as NumPy arrays."""
+        ...
+
+    def carry_from_numpy(self, arrays: Mapping[str, Array]) -> Carry:
+        """Return a carry on the device."""
+        ...
+
+    def forward(self, call: Pass, carry: Carry) -> tuple[dict[str, Array], Carry]:
+        """Evaluate one pass without gradient or dropout: every output it has inputs for, and the committed carry."""
+        ...
+
+    def eval_step(self, call: Pass, carry: Carry) -> tuple[dict[str, Array], Carry]:
+        """Evaluate one pass but return the outputs without an axis C only: losses and counts, not logits."""
+        ...
+
+    def loss_and_grads(self, span: Span, carry: Carry) -> tuple[SpanResult, dict[str, Array]]:
+        """Return the result of a span and the gradient of its summed loss; a parameter without a path is absent."""
+        ...
+
+    def backward(self, span: Span, carry: Carry, weight: float = 1.0) -> SpanResult:
+        """Run a span in training mode and add `weight` times its gradient to what the next update will use."""
+        ...
+
+    def update(self, lr: float) -> float:
+        """Clip, apply the rule to every parameter that has a gradient, forget the gradients; return their norm."""
+        ...
+
+    def train_step(self, span: Span, carry: Carry, lr: float) -> tuple[SpanResult, float]:
+        """`backward` and `update` as one step; returns the result and the gradient norm."""
+        ...
+
+    def snapshot(self) -> dict[str, Array]:
+        """Return everything that training will depend on: parameters, slots, averages, random state."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Array]) -> None:
+        """Continue from a snapshot, bit for bit on the same device."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the parameters as safetensors."""
+        ...
+
+    def load(self, path: Path) -> None:
+        """Read parameters from safetensors that any backend wrote."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A way to run graphs; registered under the entry-point group `hrmsearch.backends`."""
+
+    name: str
+
+    def compile(self, graph: Graph, options: Options) -> Executable:
+        """Return an executable for a graph."""
+        ...
+
+    def emit(self, graph: Graph) -> str:
+        """Return the source that `compile` would run."""
+        ...
+
+    def devices(self) -> Mapping[str, str]:
+        """Return the devices it can use here, each with a description or the reason why not."""
+        ...
+
+
+@cache
+def load_backend(name: str) -> Backend:
+    """Return the backend registered under a name.
+
+    Raises BackendError for an unknown name and for a backend whose framework is not installed.
+    """
+    found = {point.name: point for point in entry_points(group="hrmsearch.backends")}
+    if name not in found:
+        raise BackendError(f"unknown backend {name!r}; installed: {', '.join(sorted(found))}")
+    try:
+        backend: Backend = found[name].load()()
+    except ImportError as error:
+        raise BackendError(f"backend {name!r} cannot be used ({error}); pip install 'hrmsearch[{name}]'") from error
+    return backend
+
+
+def backend_names() -> list[str]:
+    """Return the names of the registered backends."""
+    return sorted(point.name for point in entry_points(group="hrmsearch.backends"))

@@ -1,0 +1,5 @@
+"""For tests, ours and other people's: random specs, a toy task, and what must hold of any model."""
+
+from hrmsearch.testing.specs import spec_data as spec_data
+from hrmsearch.testing.specs import specs as specs
+from hrmsearch.testing.toy import Toy as Toy

@@ -1,0 +1,145 @@
+"""Whether recurrences are all that mixes a window's tokens, read from the op table's flows.
+
+The domain tells apart what a value is while the window passes by: alike at every position, a token's own, the state that
+a recurrence starts from, or what it ends with. A recurrence over T may start from a carried state only, once in a pass,
+and its end must be that state's candidate; then a window in pieces is the window. Anything else that moves information
+along T (attention, reductions, shifts, tables of positions, chunks, a state that is read rather than continued) is not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hrmsearch.analyses.interpreter import Domain, Interpreter, Site
+from hrmsearch.ir import Graph, Lifetime, Op, Size, Value
+from hrmsearch.ir.ops import How, lookup
+
+_TOKENS = Size.of("T")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Fact:
+    """broken: why pieces would differ. state: the state that this value is. end: the state whose recurrence ended."""
+
+    broken: str = ""
+    state: str = ""
+    end: str = ""
+
+
+class _Recurrences(Domain[_Fact]):
+    """Values never compare equal, so that every tick is walked."""
+
+    shared: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._started: set[str] = set()
+        self._open: list[list[str]] = []
+
+    def leaf(self, op: Op, site: Site) -> _Fact:
+        """Return what an input, parameter or constant is."""
+        del site
+        counted = op.kind == "const" and op.attrs["rule"] != "full" and any(map(_along, op.result.type.sizes))
+        return _Fact(f"{op.attrs['rule']} counts positions from the start of the window" if counted else "")
+
+    def read(self, state: Op, value: _Fact, index: int) -> _Fact:
+        """Return a state without tokens as itself; one with tokens restarts with every piece."""
+        del value, index
+        path = state.attrs["path"]
+        if not any(map(_along, state.result.type.sizes)):
+            return _Fact(state=path)
+        return _Fact(f"{path} holds a value per token from window to window" if _outlives(state) else "")
+
+    def transfer(self, op: Op, result: Value, operands: Sequence[_Fact], site: Site) -> _Fact:
+        """Return a token's own value if every operand is one and none moves along T."""
+        del result, site
+        for operand in operands:
+            if operand.broken:
+                return operand
+            if operand.state or operand.end:
+                return _Fact(f"{op.kind} reads {operand.state or operand.end}, which a recurrence should continue")
+        return _Fact(_moves(op))
+
+    def join(self, first: _Fact, second: _Fact) -> _Fact:
+        """Return the first that is broken."""
+        return first if first.broken else second
+
+    def opens(self, op: Op) -> bool:
+        """Look into a recurrence only; other composites declare how they move tokens."""
+        return op.kind == "linear_scan"
+
+    def tie(self, scan: Op, start: Sequence[_Fact]) -> list[_Fact]:
+        """Begin a recurrence, or give up on a scan along anything else."""
+        size = scan.operands[scan.attrs["carries"]].type.size(scan.attrs["axis"])
+        self._open.append([self._begin(fact) if size == _TOKENS else "" for fact in start])
+        return [
+            _Fact() if path else _Fact(self._why(scan, fact)) for path, fact in zip(self._open[-1], start, strict=True)
+        ]
+
+    def _begin(self, fact: _Fact) -> str:
+        """Return the state that a recurrence starts from, unless one did before."""
+        if not fact.state or fact.state in self._started:
+            return ""
+        self._started.add(fact.state)
+        return fact.state
+
+    def _why(self, scan: Op, fact: _Fact) -> str:
+        if fact.broken:
+            return fact.broken
+        if fact.state in self._started:
+            return f"more than one recurrence starts from {fact.state}"
+        return f"a scan along {scan.attrs['axis']} starts from no carried state"
+
+    def tied(self, scan: Op, knots: Sequence[_Fact], given: Sequence[_Fact]) -> None:
+        """Note in which order the ends come."""
+        del scan, knots, given
+
+    def last(self, scan: Op, value: _Fact) -> _Fact:
+        """Return the end of a recurrence; carries end in the order in which they began."""
+        del scan
+        path = self._open[-1].pop(0)
+        if not self._open[-1]:
+            self._open.pop()
+        return value if value.broken else _Fact(end=path)
+
+
+def why_not_recurrent(graph: Graph) -> str:
+    """Return why a window in pieces is not the window, or "" where it is."""
+    if "logits" not in graph.outputs:
+        return "the graph has no logits"
+    if graph.nest.passes > 1:
+        return "a later pass over a piece comes before the first pass over the next"
+    facts = Interpreter(graph, _Recurrences()).run(Lifetime.NONE, {path: _Fact() for path in graph.states})
+    if broken := facts.outputs["logits"].broken:
+        return broken
+    for path, op in graph.states.items():
+        candidate = facts.candidates[path]
+        if not any(map(_along, op.result.type.sizes)) and path not in (candidate.end, candidate.state):
+            return candidate.broken or f"the candidate of {path} is not the end of its recurrence"
+    return _mixed_lifetimes(graph)
+
+
+def _mixed_lifetimes(graph: Graph) -> str:
+    """Check that one reset between pieces can restore the states with tokens and spare the others."""
+    with_tokens = [op for op in graph.states.values() if any(map(_along, op.result.type.sizes))]
+    lost = [path for path, op in graph.states.items() if op not in with_tokens and not _outlives(op)]
+    return f"{lost[0]} ends with a window, as do states that hold a value per token" if with_tokens and lost else ""
+
+
+def _outlives(state: Op) -> bool:
+    return Lifetime.of(state.attrs["lifetime"]) > Lifetime.WINDOW
+
+
+def _along(size: Size) -> bool:
+    return "T" in size.symbols
+
+
+def _moves(op: Op) -> str:
+    """Return how an operation moves information along T, or "" if it does not."""
+    for value, flow in zip(op.operands, lookup(op.kind).flow(op), strict=True):
+        for name, size in zip(value.type.names, value.type.sizes, strict=True):
+            way = flow[name]
+            if _along(size) and (way.how is not How.SAME or way.by):
+                return f"{op.kind} mixes tokens"
+            if not _along(size) and any(_along(op.result.type.size(to)) for to in way.to):
+                return f"{op.kind} reads a table of positions from the start of the window"
+    return ""

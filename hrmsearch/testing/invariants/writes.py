@@ -1,0 +1,89 @@
+"""A memory keeps nothing of the tokens that its write mask hides.
+
+No field of a spec masks writes yet, so this is tested below the executable: the `update` of every memory that the spec
+places becomes a graph of its own, with the mask as an input, and runs on the same backend.
+"""
+
+import numpy as np
+
+from hrmsearch.blocks.memory import Memory
+from hrmsearch.ir import Builder, Context, DType, Graph, Lifetime, Nest, Type, Value, axis, generator, verify
+from hrmsearch.runtime import Array, Executable, Pass
+from hrmsearch.testing.invariants.base import Violation, invariant, same
+from hrmsearch.testing.invariants.draws import Draws
+from hrmsearch.testing.invariants.subject import Subject, enlarged
+
+
+def _no_memory(subject: Subject) -> str:
+    if subject.spec is None or subject.compile is None:
+        return "an executable alone does not say which memories it was built from"
+    return "" if _memories(subject) else "the spec places no memory"
+
+
+def _memories(subject: Subject) -> list[Memory]:
+    return [part for part in subject.spec.model.memory if isinstance(part, Memory)] if subject.spec else []
+
+
+@invariant(
+    "write-mask",
+    "A memory's update with a false mask leaves its state exactly as it was, whatever the hidden tokens are.",
+    unless=_no_memory,
+)
+def write_mask(subject: Subject, draws: Draws) -> None:
+    """Update from a random state; rows without a written token keep their bits, hidden tokens change nothing."""
+    assert subject.spec is not None
+    memories, dim = _memories(subject), subject.spec.model.dim
+    index = draws.integer("memory", 0, len(memories) - 1)
+    update = subject.keep(f"update {index}", lambda: update_graph(memories[index], dim, subject.graph.nest.window))
+    seed, tokens = draws.integer("data", 0, 2**16), draws.integer("tokens", 1, subject.longest)
+    rows = draws.integer("rows", 1, 3)
+    mask = np.array(draws.integers("mask", 0, 1, rows * tokens), np.bool_).reshape(rows, tokens)
+    update.set_params(enlarged(update.graph, seed, subject.enlarge))
+    x, other = (generator(seed, "x", i).normal(size=(rows, tokens, dim)) for i in range(2))
+    held = _random_state(update, seed, rows, tokens)
+    new = _updated(update, x, mask, held)
+    for row in np.flatnonzero(~mask.any(axis=1)):
+        for path, array in new.items():
+            same(f"memory {index}: nothing was written to row {row}, but {path} moved", array[row], held[path][row])
+    hidden = _updated(update, np.where(mask[..., None], x, other), mask, held)
+    for path, array in hidden.items():
+        same(f"memory {index}: hidden tokens changed, and so did {path}", array, new[path])
+    _is_written(index, mask, held, new)
+
+
+def _is_written(index: int, mask: Array, held: dict[str, Array], new: dict[str, Array]) -> None:
+    """Check that a written token does move the memory: a mask that is never open would pass all else."""
+    for row in np.flatnonzero(mask.any(axis=1)):
+        if all(np.array_equal(new[path][row], held[path][row]) for path in new):
+            raise Violation(f"memory {index}: row {row} was written to, but no state moved")
+
+
+def update_graph(memory: Memory, dim: int, window: int) -> Graph:
+    """Return the graph of a memory's update alone: inputs `x` and `write` bool[B, T], its states as candidates."""
+    graph = Graph("update", Nest(window=window, causal=False))
+    b = Builder(graph, Context(dim, window, vocabulary=2), graph.main, place="block")
+    rows, tokens = axis("B"), axis("T")
+    x = b.input("x", Type(DType.COMPUTE, (rows, tokens, axis("D", dim))))
+    write, reset = b.input("write", Type(DType.BOOL, (rows, tokens))), b.input("reset", Type(DType.I8, (rows,)))
+    leaves = memory.leaves(b, x)
+    states = [b.state(n, it.type, it.start, reset, lifetime="stream", commit="every_pass") for n, it in leaves.items()]
+
+    def update(inner: Builder, x: Value, write: Value, *held: Value) -> tuple[Value, ...]:
+        new = memory.update(inner, dict(zip(leaves, held, strict=True)), x, write)
+        return tuple(new[name] for name in leaves)
+
+    results = b.call("block", update, x, write, *states, title="Update", key="update", place="block")
+    graph.candidates = dict(zip(leaves, results, strict=True))
+    return verify(graph)
+
+
+def _random_state(update: Executable, seed: int, rows: int, tokens: int) -> dict[str, Array]:
+    """Return states of numbers in [0.5, 1.5), which are sums of positive features as well as anything else."""
+    zeros = update.carry_to_numpy(update.init_carry(rows, tokens))
+    random = {path: generator(seed, "state", path).uniform(0.5, 1.5, array.shape) for path, array in zeros.items()}
+    return {path: array.astype(zeros[path].dtype) for path, array in random.items()}
+
+
+def _updated(update: Executable, x: Array, mask: Array, held: dict[str, Array]) -> dict[str, Array]:
+    call = Pass({"x": x, "write": mask}, int(Lifetime.NONE))
+    return update.carry_to_numpy(update.forward(call, update.carry_from_numpy(held))[1])

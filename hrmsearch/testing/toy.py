@@ -1,0 +1,48 @@
+"""A task of random tokens with a vocabulary as small as a test wants."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from hrmsearch.ir import generator
+from hrmsearch.tasks.base import Split, Task, TaskData
+
+
+class Toy(Task):
+    """Tokens in which each one is the sum of the two before it, modulo the vocabulary, with noise.
+
+    Learnable in a few steps, and every split is drawn from `seed`, so no file is needed.
+    """
+
+    kind: Literal["toy"] = "toy"
+    window: PositiveInt = 4
+    loader: Literal["shuffled", "contiguous"] = "shuffled"
+    classes: PositiveInt = Field(default=5, ge=2)
+    windows: PositiveInt = 6
+    noise: float = Field(default=0.1, ge=0.0, le=1.0)
+    seed: int = 0
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of classes."""
+        return self.classes
+
+    @property
+    def causal(self) -> bool:
+        """Tokens are predicted from those before them."""
+        return True
+
+    def load(self) -> TaskData:
+        """Draw the three splits."""
+        splits: Mapping[str, Split] = {name: self._draw(name) for name in ("train", "valid", "test")}
+        return TaskData(splits, {"task": self.model_dump(mode="json")}, f"toy task of {self.classes} classes")
+
+    def _draw(self, name: str) -> Split:
+        rng = generator(self.seed, "toy", name)
+        ids = [0, 1]
+        for _ in range(self.windows * self.window - 1):
+            follows = (ids[-1] + ids[-2]) % self.classes
+            ids.append(int(rng.integers(self.classes)) if rng.random() < self.noise else follows)
+        return Split.of_text(np.array(ids, np.int32), self.window, f"toy {name}")
