@@ -1,0 +1,183 @@
+"""What a block is: YAML fields and a `build` that says what they mean over IR values.
+
+A new kind of mixer, memory, norm, ... is one file in this folder: a subclass of its family's base below, with a field
+`kind` and a `build`. It is known by being here.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from hrmsearch.errors import FieldError
+from hrmsearch.ir import Axis, Builder, Size, Type, Value, axis
+from hrmsearch.ir.module import Module
+from hrmsearch.spec.fields import Init, resolve
+
+if TYPE_CHECKING:
+    from hrmsearch.blocks.memory import Placed
+
+
+class Mixer(Module, family="mixer"):
+    """Mixes the sequence: (B, T, D) -> (B, T, D)."""
+
+    @abstractmethod
+    def build(self, b: Builder, x: Value) -> Value:
+        """Return the mixed sequence."""
+
+
+class Ffn(Module, family="ffn"):
+    """Works on each token alone: (B, T, D) -> (B, T, D)."""
+
+    @abstractmethod
+    def build(self, b: Builder, x: Value) -> Value:
+        """Return the transformed tokens."""
+
+
+class Norm(Module, family="norm"):
+    """Normalises each token. place: before a sub-layer (pre) or after its residual sum (post)."""
+
+    place: Literal["pre", "post"] = "post"
+
+    @abstractmethod
+    def build(self, b: Builder, x: Value) -> Value:
+        """Return the normalised tokens."""
+
+
+class Block(Module, family="block"):
+    """A residual block: (B, T, D) -> (B, T, D)."""
+
+    @abstractmethod
+    def build(self, b: Builder, x: Value) -> Value:
+        """Return the updated stream."""
+
+
+class Embed(Module, family="embed"):
+    """Turns tokens i32[B, T] into a stream (B, T, D)."""
+
+    @abstractmethod
+    def build(self, b: Builder, tokens: Value) -> Value:
+        """Return the embedded tokens."""
+
+
+class Head(Module, family="head"):
+    """Turns a stream into logits (B, T, C). read: the level or block whose stream it reads."""
+
+    read: str
+
+    @abstractmethod
+    def build(self, b: Builder, x: Value) -> Value:
+        """Return the logits."""
+
+    def logits(self, b: Builder, x: Value) -> Value:
+        """Call the head on the stream it reads; a kind that shares parameters chooses another prefix."""
+        return self.apply(b, "head", x, place=b.place)
+
+
+class QHead(Module, family="q_head"):
+    """Turns a stream into halting values, one set per row."""
+
+    read: str
+
+    @abstractmethod
+    def build(self, b: Builder, x: Value) -> Value:
+        """Return the values (B, Q)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A state that a part asks for: its type, its start value (broadcast by name), and when it is kept."""
+
+    type: Type
+    start: Value
+    lifetime: str
+    commit: str
+
+
+class Core(Module, family="core"):
+    """The part between embedding and head that ticks; see its kinds."""
+
+    @property
+    @abstractmethod
+    def streams(self) -> tuple[str, ...]:
+        """What a head may read, by name."""
+
+    @abstractmethod
+    def leaves(self, b: Builder, x: Value) -> dict[str, Leaf]:
+        """Return the states to declare for the core."""
+
+    @abstractmethod
+    def run(
+        self,
+        b: Builder,
+        x: Value,
+        states: Mapping[str, Value],
+        memories: Mapping[str, "tuple[Placed, Mapping[str, Value]]"],
+        *,
+        trace: bool = False,
+    ) -> "Ran":
+        """Run one pass: embedded stream and states in, streams and candidates out.
+
+        memories: by stream, the memory placed before its block and that memory's states as the pass began.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a pass of the core gave.
+
+    streams: what a head may read. candidates: by state name. memories: candidates by stream and state name. trace:
+    every stream after every tick, by output name.
+    """
+
+    streams: Mapping[str, Value]
+    candidates: Mapping[str, Value]
+    memories: Mapping[str, Mapping[str, Value]]
+    trace: Mapping[str, Value]
+
+
+def fail(b: Builder, field: str, message: str) -> FieldError:
+    """Return the error that says what is wrong with a field of the part under construction."""
+    return FieldError(f"{b.place}.{field}" if field else b.place, message)
+
+
+def weight(b: Builder, name: str, fan_in: Size, out: Axis, init: Init | None = None) -> Value:
+    """Declare a weight [input, output]; `init` defaults to the model's rule."""
+    rule = resolve(init if init is not None else b.context.init, fan_in.known or 1)
+    return b.param(name, (Axis("I", fan_in), out), rule)
+
+
+def project(b: Builder, x: Value, name: str, out: Axis | None = None, init: Init | None = None) -> Value:
+    """Return x W over the last axis, to the axis `out` or to one like x's own."""
+    last = x.type.axes[-1]
+    return b.linear(x, weight(b, name, last.size, out or last, init))
+
+
+def head_axes(b: Builder, x: Value, heads: int, width: str = "K") -> tuple[Axis, Axis]:
+    """Return the axes A (heads) and K (head width) that the width D of x divides into."""
+    dim = x.type.width("D")
+    if dim % heads:
+        raise fail(b, "heads", f"{heads} heads do not divide the width {dim}; {_divisors(dim)} do")
+    return axis("A", heads), axis(width, dim // heads)
+
+
+def split_heads(b: Builder, x: Value, heads: int, width: str = "K") -> Value:
+    """Turn (B, T, D) into (B, A, T, width), A heads."""
+    parts = b.split(x, "D", *head_axes(b, x, heads, width))
+    batch, tokens = parts.type.names[:2]
+    return b.transpose(parts, batch, "A", tokens, width)
+
+
+def merge_heads(b: Builder, x: Value) -> Value:
+    """Turn (B, A, T, K) back into (B, T, D)."""
+    batch, heads, tokens, width = x.type.names
+    return b.merge(b.transpose(x, batch, tokens, heads, width), heads, width, "D")
+
+
+def _divisors(n: int) -> str:
+    return ", ".join(str(k) for k in range(1, n + 1) if n % k == 0 and k <= 16)
+
+
+def table_over_tokens(b: Builder, table: Value, x: Value) -> Value:
+    """Return the first T positions of a per-position table [W, ..]."""
+    return b.take(table, "W", x.type.axes[x.type.index("T")])

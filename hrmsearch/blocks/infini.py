@@ -1,0 +1,144 @@
+"""Infini-attention: local softmax attention beside a compressive memory of what came before."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from hrmsearch.blocks.base import head_axes, merge_heads, project, split_heads
+from hrmsearch.blocks.memory import Memory
+from hrmsearch.ir import Axis, Builder, DType, Type, Value
+from hrmsearch.ir.types import ceil_div
+from hrmsearch.spec.fields import OrNone
+from hrmsearch.spec.problems import FieldProblem
+
+
+class Infini(Memory):
+    """A linear-attention memory M[B, A, K, V], z[B, A, K] with sigma(u) = ELU(u) + 1.
+
+    readout: A_mem = sigma(q) M / (sigma(q) z + eps), zero from an empty memory. update, after the readout:
+    `linear` M += sigma(k)^T v, `delta` M += sigma(k)^T (v - sigma(k) M / (sigma(k) z + eps)); z += sum_t sigma(k_t).
+    local: causal softmax attention over the same tokens, mixed by sigmoid(beta), one beta per head. chunk: the memory
+    is read and updated every `chunk` tokens inside a window, as in the paper; `none` is once per window. residual adds
+    the stream. gate `token` blends the result with the stream instead, by sigmoid(x W_g). The memory has no positions.
+    Source: Munkhdalai et al. 2024, arXiv:2404.07143, eqs. 3-10.
+    """
+
+    kind: Literal["infini"] = "infini"
+    heads: PositiveInt = 4
+    rule: Literal["linear", "delta"] = Field(default="linear", alias="update")
+    chunk: Annotated[PositiveInt | None, OrNone()] = None
+    local: bool = True
+    gate: Literal["head", "token"] = "head"
+    residual: bool = True
+    eps: PositiveFloat = 1e-6
+
+    @model_validator(mode="after")
+    def _one_bypass(self) -> Self:
+        if self.gate == "token" and self.residual:
+            raise FieldProblem("a token gate already lets the stream pass; set residual: false", "residual")
+        return self
+
+    def init_state(self, b: Builder, x: Value) -> Mapping[str, tuple[Value, Type]]:
+        """Return empty M and z."""
+        rows, (a, width) = x.type.axes[0], head_axes(b, x, self.heads)
+        types = {
+            "M": Type(DType.WIDE, (rows, a, width, Axis("V", width.size))),
+            "z": Type(DType.WIDE, (rows, a, width)),
+        }
+        return {name: (b.full(0.0, Type(DType.WIDE)), type_) for name, type_ in types.items()}
+
+    def readout(self, b: Builder, state: Mapping[str, Value], x: Value) -> Value:
+        """Return the stream after the memory, read before any update of this window."""
+        if self.chunk is not None:
+            return self.step(b, state, x)[0]
+        q, k, v = self._heads(b, x)
+        return self._output(b, x, self._mix(b, self._retrieve(b, state, q), q, k, v))
+
+    def update(self, b: Builder, state: Mapping[str, Value], x: Value, write: Value | None = None) -> dict[str, Value]:
+        """Return M and z after the tokens that `write` lets through."""
+        _, k, v = self._heads(b, x)
+        return self._write(b, state, k, v, write)
+
+    def step(self, b: Builder, state: Mapping[str, Value], x: Value) -> tuple[Value, dict[str, Value]]:
+        """Return the stream and the memory after it; chunk by chunk where `chunk` is set."""
+        if self.chunk is None:
+            return super().step(b, state, x)
+        q, k, v = self._heads(b, x)
+        chunks = [self._chunks(b, value, self.chunk) for value in (q, k, v)]
+        present = self._present(b, x, self.chunk)
+
+        def body(m: Value, z: Value, q: Value, k: Value, v: Value, there: Value) -> list[Value]:
+            held = {"M": m, "z": z}
+            mixed = self._mix(b, self._retrieve(b, held, q), q, k, v)
+            new = self._write(b, held, k, v, there)
+            return [new["M"], new["z"], mixed]
+
+        m, z, mixed = b.scan("n", [state["M"], state["z"]], [*chunks, present], body, at=2)
+        tokens = x.type.axes[x.type.index("T")]
+        whole = b.take(b.merge(mixed, "n", "S", "P"), "P", tokens)
+        return self._output(b, x, whole), {"M": m, "z": z}
+
+    def _heads(self, b: Builder, x: Value) -> tuple[Value, Value, Value]:
+        q, k = (split_heads(b, project(b, x, f"w_{name}"), self.heads) for name in "qk")
+        return q, k, split_heads(b, project(b, x, "w_v"), self.heads, "V")
+
+    def _retrieve(self, b: Builder, state: Mapping[str, Value], q: Value) -> Value:
+        """Return sigma(q) M / (sigma(q) z + eps), wide."""
+        lead = " ".join(q.type.names)
+        s = _sigma(b, q)
+        found = b.einsum(f"{lead}, B A K V -> {lead[:-1]}V", s, state["M"])
+        return found / (b.einsum(f"{lead}, B A K -> {lead[:-2]}", s, state["z"]) + self.eps)
+
+    def _write(
+        self, b: Builder, state: Mapping[str, Value], k: Value, v: Value, write: Value | None
+    ) -> dict[str, Value]:
+        keys, values = _sigma(b, k), b.cast(v, DType.WIDE)
+        if self.rule == "delta":
+            values = values - self._retrieve(b, state, k)
+        if write is not None:
+            keys = b.where(self._over_heads(b, write, keys), keys, 0.0)
+        t = k.type.names[-2]
+        outer = b.einsum(f"B A {t} K, B A {t} V -> B A K V", keys, values)
+        return {"M": state["M"] + outer, "z": state["z"] + b.sum(keys, t)}
+
+    def _over_heads(self, b: Builder, write: Value, keys: Value) -> Value:
+        """Return a mask over tokens, with or without rows, as one over (B, A, T, K)."""
+        return b.broadcast(write, keys.type.with_dtype(DType.BOOL))
+
+    def _mix(self, b: Builder, found: Value, q: Value, k: Value, v: Value) -> Value:
+        """Return sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_local, or A_mem alone."""
+        found = b.cast(found, q.type.dtype)
+        if not self.local:
+            return found
+        k, v = (b.rename(value, value.type.names[-2], "U") for value in (k, v))
+        local = b.op("attention", q, k, v, causal=True, scale=q.type.width("K") ** -0.5)
+        gate = b.sigmoid(b.param("beta", (q.type.axes[1],), "zeros"))
+        return gate * found + (1.0 - gate) * local
+
+    def _output(self, b: Builder, x: Value, mixed: Value) -> Value:
+        y = project(b, merge_heads(b, mixed), "w_o")
+        if self.gate == "token":
+            gate = b.sigmoid(project(b, x, "w_g"))
+            return gate * y + (1.0 - gate) * x
+        return x + y if self.residual else y
+
+    def _chunks(self, b: Builder, x: Value, size: int) -> Value:
+        """Return (.., T, ..) as (.., n, S, ..); zeros fill up the last chunk."""
+        tokens = x.type.size("T")
+        n = Axis("n", ceil_div(tokens, size))
+        whole = n.size * size
+        if whole != tokens:
+            x = b.op("pad", x, axis="T", before=0, size=str(whole), value=0.0)
+        return b.split(x, "T", n, Axis("S", whole.of(size)))
+
+    def _present(self, b: Builder, x: Value, size: int) -> Value:
+        """Return bool[n, S]: whether a token is there, not padding."""
+        tokens = x.type.axes[x.type.index("T")]
+        return b.op("less", 0.5, self._chunks(b, b.full(1.0, Type(DType.COMPUTE, (tokens,))), size))
+
+
+def _sigma(b: Builder, u: Value) -> Value:
+    """Return ELU(u) + 1, wide and positive."""
+    u = b.cast(u, DType.WIDE)
+    return b.where(b.op("less", 0.0, u), u + 1.0, b.exp(b.op("minimum", u, 0.0)))

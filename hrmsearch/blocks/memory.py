@@ -1,0 +1,90 @@
+"""The memory adapter: any memory kind at any place of a model.
+
+A kind is one file with three functions over IR values, `init_state`, `update` and `readout`; everything else is here.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hrmsearch.blocks.base import Leaf
+from hrmsearch.ir import Builder, Type, Value
+from hrmsearch.ir.module import Module
+
+
+class Memory(Module, family="memory"):
+    """A memory that stands at a place of the model.
+
+    at: `input` (the embedded stream), `output` (what the head reads) or `core.<level>` (the input of a level's block).
+    lifetime: the boundary that restores it. commit: `every_pass` or `last_pass` of a window. Every read in a pass sees
+    the memory as the pass began.
+
+    A kind defines three functions over IR values: `init_state`, `update` and `readout`.
+    """
+
+    at: str
+    lifetime: Literal["window", "stream"] = "window"
+    commit: Literal["every_pass", "last_pass"] = "every_pass"
+
+    @abstractmethod
+    def init_state(self, b: Builder, x: Value) -> Mapping[str, tuple[Value, Type]]:
+        """Return each state leaf's start value and type, for a stream like `x`; built in `main`."""
+
+    @abstractmethod
+    def update(self, b: Builder, state: Mapping[str, Value], x: Value, write: Value | None = None) -> dict[str, Value]:
+        """Return the state after the tokens of `x`; where `write` (bool[B, T] or bool[T]) is false nothing is kept."""
+
+    @abstractmethod
+    def readout(self, b: Builder, state: Mapping[str, Value], x: Value) -> Value:
+        """Return the stream with what the memory holds added or mixed in."""
+
+    def step(self, b: Builder, state: Mapping[str, Value], x: Value) -> tuple[Value, dict[str, Value]]:
+        """Return the stream and the state after it; the readout sees the state before."""
+        return self.readout(b, state, x), self.update(b, state, x)
+
+    def leaves(self, b: Builder, x: Value) -> dict[str, Leaf]:
+        """Return the states to declare for this memory."""
+        states = self.init_state(b, x)
+        return {name: Leaf(type_, start, self.lifetime, self.commit) for name, (start, type_) in states.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A memory at its place: the part, the prefix of its parameters and its spec place."""
+
+    memory: Memory
+    prefix: str
+    place: str
+
+    def readout(self, b: Builder, x: Value, states: Mapping[str, Value]) -> Value:
+        """Call the memory's readout on a stream."""
+
+        def readout(inner: Builder, x: Value, *held: Value) -> Value:
+            return self.memory.readout(inner, dict(zip(states, held, strict=True)), x)
+
+        (y,) = self._call(b, "readout", readout, x, states)
+        return y
+
+    def step(self, b: Builder, x: Value, states: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
+        """Call the memory's step on a stream: what it reads, and the states it proposes."""
+
+        def step(inner: Builder, x: Value, *held: Value) -> tuple[Value, ...]:
+            y, new = self.memory.step(inner, dict(zip(states, held, strict=True)), x)
+            return (y, *(new[name] for name in states))
+
+        y, *new = self._call(b, "step", step, x, states)
+        return y, dict(zip(states, new, strict=True))
+
+    def _call(
+        self,
+        b: Builder,
+        method: str,
+        build: Callable[..., Value | tuple[Value, ...]],
+        x: Value,
+        states: Mapping[str, Value],
+    ) -> tuple[Value, ...]:
+        memory = self.memory
+        title = type(memory).__name__ if method == "step" else f"{type(memory).__name__}_{method}"
+        key = (type(memory), method, memory.model_dump_json())
+        return b.call(self.prefix, build, x, *states.values(), title=title, key=key, place=self.place)
