@@ -1,0 +1,101 @@
+"""What a task is: a part of the spec that lowering reads without data, and that loads its data on demand."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from hrmsearch.errors import DataError
+from hrmsearch.spec.registry import Kind
+
+Ids = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Windows of one split in document order: `tokens` and the `targets` they predict, both i32[N, W]."""
+
+    tokens: Ids
+    targets: Ids
+
+    def __post_init__(self) -> None:
+        if self.tokens.shape != self.targets.shape or self.tokens.ndim != 2:
+            raise DataError(f"tokens {self.tokens.shape} and targets {self.targets.shape} must both be [N, W]")
+        for array in (self.tokens, self.targets):
+            array.setflags(write=False)
+
+    @classmethod
+    def of_text(cls, ids: Ids, window: int, place: str) -> "Split":
+        """Cut i32[n] ids into (n - 1) // window windows that do not overlap; each id is predicted by those before it.
+
+        Raises DataError, which begins with `place`, when there is not one window.
+        """
+        count = (len(ids) - 1) // window
+        if count < 1:
+            raise DataError(
+                f"{place}: {len(ids)} characters hold no window of {window}; at least {window + 1} are needed"
+            )
+        end = count * window
+        return cls(ids[:end].reshape(count, window), ids[1 : end + 1].reshape(count, window))
+
+    @property
+    def window(self) -> int:
+        """Tokens in a window, W."""
+        return self.tokens.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A result that needs no neural model, to hold models against: `metrics[split][metric]`."""
+
+    name: str
+    about: str
+    metrics: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Loaded data: the splits `train`, `valid` and `test`, and where they came from, ready for a manifest.
+
+    `headline` is one line for people, `provenance` the whole story in JSON values.
+    """
+
+    splits: Mapping[str, Split]
+    provenance: dict[str, Any]
+    headline: str
+
+    def controls(self) -> Sequence[Control]:
+        """Return the controls of this task; computed when asked, since they may take seconds."""
+        return ()
+
+
+class Task(Kind, family="task"):
+    """The data a model is trained on; the base of every task kind.
+
+    A task of one fixed window narrows the field: `window: Literal[81] = 81`. `loader` names an entry of
+    `hrmsearch.tasks.loaders`.
+    """
+
+    window: PositiveInt
+    loader: str
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> int:
+        """Number of symbols in inputs and logits, C."""
+
+    @property
+    @abstractmethod
+    def causal(self) -> bool:
+        """Whether the output at a token may depend on no later token."""
+
+    @abstractmethod
+    def load(self) -> TaskData:
+        """Read or create the data; raises DataError when they cannot be had."""
