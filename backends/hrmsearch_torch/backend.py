@@ -1,0 +1,30 @@
+"""The entry point: names the backend and compiles graphs for it."""
+
+from collections.abc import Mapping
+
+from hrmsearch.ir.graph import Graph
+from hrmsearch.runtime import Options
+from hrmsearch_torch.devices import devices
+from hrmsearch_torch.emit import emit
+from hrmsearch_torch.executable import TorchExecutable
+
+
+class Backend:
+    """Runs graphs with PyTorch, from one readable source file that needs torch alone."""
+
+    name = "torch"
+
+    def compile(self, graph: Graph, options: Options) -> TorchExecutable:
+        """Return an executable for a graph.
+
+        Raises BackendError for a device that is not here.
+        """
+        return TorchExecutable(graph, options)
+
+    def emit(self, graph: Graph) -> str:
+        """Return the source that `compile` would run."""
+        return emit(graph)
+
+    def devices(self) -> Mapping[str, str]:
+        """Return the devices, each with a description or the reason why it cannot be used."""
+        return devices()

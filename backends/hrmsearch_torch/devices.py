@@ -1,0 +1,62 @@
+"""Which devices torch can use here, and why not the others."""
+
+from collections.abc import Mapping
+
+import torch
+
+from hrmsearch.errors import BackendError
+from hrmsearch.runtime import Precision
+
+DTYPES: Mapping[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    # mixed precision: parameters and carries stay in float32
+    "bfloat16": torch.float32,
+}
+
+
+def devices() -> dict[str, str]:
+    """Return the devices, each with a description or the reason why it cannot be used."""
+    return {"cpu": f"{torch.get_num_threads()} threads", "cuda": _cuda(), "mps": _mps()}
+
+
+def available() -> list[str]:
+    """Return the devices that can be used, the fastest first."""
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, there in usable.items() if there]
+
+
+def _cuda() -> str:
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    built = torch.version.cuda
+    return "unavailable: no CUDA device is visible" if built else "unavailable: this torch was built without CUDA"
+
+
+def _mps() -> str:
+    if torch.backends.mps.is_available():
+        return "Apple GPU; float32 only"
+    return (
+        "unavailable: no Apple GPU" if torch.backends.mps.is_built() else "unavailable: this torch was built without it"
+    )
+
+
+def pick(name: str, precision: Precision) -> torch.device:
+    """Return the device that a user calls `name`; `auto` is the fastest.
+
+    Raises BackendError for one that is not here, with those that are.
+    """
+    usable = available()
+    kind = usable[0] if name == "auto" else name.partition(":")[0]
+    if kind not in usable:
+        why = devices().get(kind, "torch has no such device")
+        raise BackendError(f"device {name!r}: {why}; available: {', '.join(usable)}, auto")
+    try:
+        device = torch.device(kind if name == "auto" else name)
+    except RuntimeError as error:
+        raise BackendError(f"device {name!r}: {error}") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BackendError(f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    if kind == "mps" and precision == "float64":
+        raise BackendError("device 'mps' has no float64; use float32 or another device")
+    return device

@@ -1,0 +1,296 @@
+"""Runs the emitted source: passes, spans with gradient, and updates, with PyTorch."""
+
+# torch's own annotations are partial
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnnecessaryComparison=false
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hrmsearch.errors import BackendError
+from hrmsearch.ir.binding import RESET, bind_sizes
+from hrmsearch.ir.checkpoint import check_params, read_params, write_params
+from hrmsearch.ir.graph import Graph
+from hrmsearch.ir.init import initial_params
+from hrmsearch.ir.types import DType, Type
+from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
+from hrmsearch_torch import optimizer
+from hrmsearch_torch.devices import DTYPES, pick
+from hrmsearch_torch.emit import emit
+from hrmsearch_torch.randomness import Randomness
+from hrmsearch_torch.source import load_source
+
+Array = NDArray[Any]
+Tensors = dict[str, torch.Tensor]
+_INTEGERS = {DType.I32: torch.int32, DType.I8: torch.int8, DType.BOOL: torch.bool}
+
+
+class TorchExecutable:
+    """A graph as the torch module that its emitted source defines.
+
+    source: the emitted file. model: the module, in evaluation mode outside of training steps.
+    """
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.options = options
+        self.device = pick(options.device, options.dtype)
+        self.source = emit(graph)
+        self.model = self._module()
+        self._run: Any = torch.compile(self.model) if options.optimize else self.model
+        self._params = self._by_path()
+        self._trained = {path: param for path, param in self._params.items() if param.requires_grad}
+        drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())
+        self._random = Randomness(self.model, self.device) if drops else None
+        training = options.training
+        self._optimizer = optimizer.make(training, self._trained) if training else None
+        self._average: Tensors = {}
+        self.init(0)
+
+    def _module(self) -> torch.nn.Module:
+        """Return the module; tables are built in the run's precision, and the caller's random state is left alone."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(DTYPES[self.options.dtype])
+        try:
+            with torch.random.fork_rng(devices=[]):
+                model: torch.nn.Module = load_source(self.source, self.graph.name).Model()
+        finally:
+            torch.set_default_dtype(before)
+        return model.to(self.device).eval()
+
+    def _by_path(self) -> dict[str, torch.nn.Parameter]:
+        found = dict(self.model.named_parameters(remove_duplicate=False))
+        return {path: found[path] for path in self.graph.params}
+
+    # -- parameters --------------------------------------------------------------------------------------------------
+
+    def init(self, seed: int) -> None:
+        """Draw the parameters from `ir.initial_params`, seed dropout and forget the optimiser's state."""
+        if self._optimizer:
+            self._optimizer.forget()
+        if self._random:
+            self._random.seed(seed)
+        self.set_params(initial_params(self.graph, seed))
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """A copy of the parameters."""
+        return _to_numpy(self._params)
+
+    @torch.no_grad()
+    def set_params(self, params: Mapping[str, Array]) -> None:
+        """Replace the parameters, from which the moving average starts afresh, and forget pending gradients.
+
+        Raises RunError for other paths or shapes than the graph's.
+        """
+        checked = check_params(self.graph, {path: np.asarray(array) for path, array in params.items()})
+        for path, array in checked.items():
+            self._params[path].copy_(torch.tensor(array))
+            self._params[path].grad = None
+        if self._ema is not None:
+            self._average = {path: param.detach().clone() for path, param in self._params.items()}
+
+    def averaged(self) -> dict[str, Array]:
+        """Return the exponential moving average of the parameters; the parameters themselves without one."""
+        return _to_numpy(self._average if self._ema is not None else self._params)
+
+    @property
+    def _ema(self) -> float | None:
+        return self.options.training.ema if self.options.training else None
+
+    def save(self, path: Path) -> None:
+        """Write the parameters as safetensors."""
+        write_params(path, self.params)
+
+    def load(self, path: Path) -> None:
+        """Read parameters from safetensors that any backend wrote.
+
+        Raises RunError for a missing, truncated or foreign file.
+        """
+        self.set_params(read_params(path, self.graph))
+
+    # -- carry -------------------------------------------------------------------------------------------------------
+
+    def init_carry(self, batch: int, tokens: int) -> Carry:
+        """Return a carry of zeros; a first pass restores it by its reset."""
+        sizes = {"B": batch, "T": tokens}
+        types = {path: op.result.type for path, op in self.graph.states.items()}
+        return {p: torch.zeros(t.shape(sizes), dtype=self._dtype(t), device=self.device) for p, t in types.items()}
+
+    def carry_to_numpy(self, carry: Carry) -> dict[str, Array]:
+        """Return a carry as NumPy arrays of its own."""
+        return _to_numpy(carry)
+
+    def carry_from_numpy(self, arrays: Mapping[str, Array]) -> Carry:
+        """Return a carry on the device.
+
+        Raises BackendError for a state that is missing.
+        """
+        states = self.graph.states
+        lacking = [path for path in states if path not in arrays]
+        if lacking:
+            raise BackendError(f"the carry lacks state {', '.join(lacking)}")
+        return {path: self._tensor(arrays[path], op.result.type) for path, op in states.items()}
+
+    def _dtype(self, type_: Type) -> torch.dtype:
+        return _INTEGERS.get(type_.dtype, DTYPES[self.options.dtype])
+
+    def _tensor(self, array: Array, type_: Type) -> torch.Tensor:
+        return torch.tensor(np.asarray(array), dtype=self._dtype(type_), device=self.device)
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+
+    def forward(self, call: Pass, carry: Carry) -> tuple[dict[str, Array], Carry]:
+        """Evaluate one pass without gradient or dropout: every output it has inputs for, and the committed carry.
+
+        Raises BackendError for inputs or a carry that do not fit the graph.
+        """
+        outputs, after = self._evaluate(call, carry)
+        return _to_numpy(outputs), after
+
+    def eval_step(self, call: Pass, carry: Carry) -> tuple[dict[str, Array], Carry]:
+        """Evaluate one pass but return the outputs without an axis C only: losses and counts, not logits."""
+        outputs, after = self._evaluate(call, carry)
+        types = {name: value.type for name, value in self.graph.outputs.items()}
+        return _to_numpy({n: value for n, value in outputs.items() if "C" not in types[n].names}), after
+
+    @torch.no_grad()
+    def _evaluate(self, call: Pass, carry: Carry) -> tuple[Tensors, Tensors]:
+        outputs, after = self._pass(call, carry)
+        return outputs, self._committed(after)
+
+    def _pass(self, call: Pass, carry: Carry) -> tuple[Tensors, Tensors]:
+        """Call the emitted model on one pass."""
+        bind_sizes(self.graph, call.inputs, carry)
+        declared = self.graph.inputs
+        inputs = {n: self._tensor(array, declared[n].type) for n, array in call.inputs.items() if n != RESET}
+        reset = call.reset
+        level = int(reset) if np.ndim(reset) == 0 else torch.tensor(reset, dtype=torch.int8, device=self.device)
+        if self.options.dtype != "bfloat16":
+            return self._run(**inputs, state=carry, reset=level, last=call.last)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self._run(**inputs, state=carry, reset=level, last=call.last)
+
+    def _committed(self, carry: Tensors) -> Tensors:
+        """Return a carry without its gradient, in the dtypes that it is saved in."""
+        states = self.graph.states
+        return {path: value.detach().to(self._dtype(states[path].result.type)) for path, value in carry.items()}
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def loss_and_grads(self, span: Span, carry: Carry) -> tuple[SpanResult, dict[str, Array]]:
+        """Return the result of a span and the gradient of its summed loss; a parameter without a path is absent."""
+        losses, after = self._span(span, carry)
+        result, total = SpanResult(_numbers([loss.detach() for loss in losses]), after), torch.stack(losses).sum()
+        if not total.requires_grad:
+            return result, {}
+        found = torch.autograd.grad(total, list(self._trained.values()), allow_unused=True)
+        gradients = {path: grad for path, grad in zip(self._trained, found, strict=True) if grad is not None}
+        return result, _to_numpy(gradients)
+
+    def backward(self, span: Span, carry: Carry, weight: float = 1.0) -> SpanResult:
+        """Run a span in training mode and add `weight` times its gradient to what the next update will use."""
+        losses, after = self._backward(span, carry, weight)
+        return SpanResult(_numbers(losses), after)
+
+    def update(self, lr: float) -> float:
+        """Clip, apply the rule to every parameter that has a gradient, forget the gradients; return their norm.
+
+        Raises BackendError if the graph was compiled without training options.
+        """
+        return float(self._update(lr))
+
+    def train_step(self, span: Span, carry: Carry, lr: float) -> tuple[SpanResult, float]:
+        """`backward` and `update` as one step; returns the result and the gradient norm."""
+        losses, after = self._backward(span, carry, 1.0)
+        norm = self._update(lr)
+        # one wait for the device, after everything was sent to it
+        *numbers, norm_ = _numbers([*losses, norm])
+        return SpanResult(numbers, after), norm_
+
+    def _span(self, span: Span, carry: Carry) -> tuple[list[torch.Tensor], Tensors]:
+        """Run the passes of a span, the carry not detached between them."""
+        losses: list[torch.Tensor] = []
+        for call in span:
+            outputs, carry = self._pass(call, carry)
+            if "loss" not in outputs or outputs["loss"].dim():
+                raise BackendError("a span needs a graph with a scalar output `loss` and the inputs it depends on")
+            losses.append(outputs["loss"])
+        return losses, self._committed(dict(carry))
+
+    def _backward(self, span: Span, carry: Carry, weight: float) -> tuple[list[torch.Tensor], Tensors]:
+        with self._random.training() if self._random else nullcontext():
+            losses, after = self._span(span, carry)
+            total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+            if total.requires_grad:
+                (total if weight == 1.0 else total * weight).backward()
+        return [loss.detach() for loss in losses], after
+
+    @torch.no_grad()
+    def _update(self, lr: float) -> torch.Tensor:
+        training = self.options.training
+        if self._optimizer is None or training is None:
+            raise BackendError("compiled without training options: there is no rule to update by")
+        params = [param for param in self._trained.values() if param.grad is not None]
+        norm = torch.nn.utils.get_total_norm([param.grad for param in params if param.grad is not None])
+        if training.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(params, training.clip, norm)
+        self._optimizer.step(lr)
+        for param in params:
+            param.grad = None
+        if training.ema is not None:
+            for path, kept in self._average.items():
+                kept.mul_(training.ema).add_(self._params[path], alpha=1.0 - training.ema)
+        return norm
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Array]:
+        """Return what training depends on: `param/`, `slot/<name>/`, `count/`, `ema/`, `grad/` by path, and `rng/`."""
+        taken = {f"param/{path}": array for path, array in self.params.items()}
+        taken |= {f"ema/{path}": array for path, array in _to_numpy(self._average).items()}
+        pending = {path: param.grad for path, param in self._params.items() if param.grad is not None}
+        taken |= {f"grad/{path}": array for path, array in _to_numpy(pending).items()}
+        if self._random:
+            taken |= {f"rng/{name}": state.numpy().copy() for name, state in self._random.states.items()}
+        if self._optimizer and self.options.training:
+            taken |= optimizer.to_arrays(self._optimizer, self.options.training.rule)
+        return taken
+
+    def restore(self, snapshot: Mapping[str, Array]) -> None:
+        """Continue from a snapshot, bit for bit on the same device.
+
+        Raises RunError for a snapshot of another graph or rule.
+        """
+        self.set_params(_below("param/", snapshot))
+        if self._ema is not None:
+            kept = check_params(self.graph, _below("ema/", snapshot), "the snapshot's average")
+            self._average = {path: torch.tensor(array, device=self.device) for path, array in kept.items()}
+        for path, array in _below("grad/", snapshot).items():
+            self._params[path].grad = torch.tensor(array, device=self.device)
+        if self._random:
+            self._random.restore({name: torch.tensor(array) for name, array in _below("rng/", snapshot).items()})
+        if self._optimizer and self.options.training:
+            optimizer.from_arrays(self._optimizer, self.options.training.rule, snapshot, self._trained)
+
+
+def _to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, Array]:
+    """Return tensors as arrays of their own; NumPy has no bfloat16, so that becomes float32."""
+    found = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    return {n: (t.float() if t.dtype == torch.bfloat16 else t).numpy().copy() for n, t in found.items()}
+
+
+def _numbers(tensors: Sequence[torch.Tensor]) -> list[float]:
+    """Return scalars as floats, with one wait for the device."""
+    if tensors[0].device.type == "cpu":
+        return [tensor.item() for tensor in tensors]
+    return torch.stack([tensor.double() for tensor in tensors]).tolist()
+
+
+def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,94 @@
+"""Functions that stand at the head of an emitted file where its model needs them."""
+
+from collections.abc import Iterable, Mapping
+
+ROPE = '''
+def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate each position's pairs (x_i, x_{i + K/2}) by the angles of its row in the tables."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+'''
+
+ROPE_ANGLES = '''
+def rope_angles(positions: int, width: int, base: float) -> Tensor:
+    """Rotary angles (positions, width) in float64: position * base^(-2i / width), for both halves."""
+    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float64), frequencies)
+    return torch.cat((angles, angles), dim=-1)
+'''
+
+WIDE = '''
+def wide(x: Tensor) -> Tensor:
+    """Return x in at least float32."""
+    return x if x.dtype == torch.float64 else x.float()
+'''
+
+CROSS_ENTROPY = '''
+def cross_entropy(logits: Tensor, targets: Tensor, ignore: int = -100) -> Tensor:
+    """Return -log softmax(logits)[target] at every position, zero where the target is ignored."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    losses = F.cross_entropy(rows, targets.flatten().long(), ignore_index=ignore, reduction="none")
+    return losses.view_as(targets)
+'''
+
+WIDE_MATMUL = '''
+def wide_matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Return a @ b in the precision of a and b, which autocast would lower."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b
+'''
+
+WIDE_EINSUM = '''
+def wide_einsum(equation: str, *operands: Tensor) -> Tensor:
+    """Return an einsum in the precision of its operands, which autocast would lower."""
+    with torch.autocast(operands[0].device.type, enabled=False):
+        return torch.einsum(equation, *operands)
+'''
+
+RESTORE = '''
+def restore(start: Tensor, state: dict[str, Tensor] | None, path: str, reset: int | Tensor, lifetime: int) -> Tensor:
+    """Return the carried state, with its start in the rows whose reset reaches its lifetime."""
+    if state is None or (isinstance(reset, int) and reset >= lifetime):
+        return start
+    carried = state[path]
+    if isinstance(reset, int):
+        return carried
+    rows = (reset >= lifetime).view(-1, *[1] * (carried.dim() - 1))
+    return torch.where(rows, start, carried)
+'''
+
+LINEAR_SCAN = '''
+def linear_scan(a: Tensor, b: Tensor, start: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return every h_t = a_t * h_(t-1) + b_t along an axis, from h_0 = start, and the last one."""
+    h, states = start, []
+    for a_t, b_t in zip(a.expand_as(b).unbind(dim), b.unbind(dim), strict=True):
+        h = a_t * h + b_t
+        states.append(h)
+    return torch.stack(states, dim), h
+'''
+
+TRUNC_NORMAL = '''
+def trunc_normal(*shape: int, std: float) -> Tensor:
+    """Draw normals cut at two deviations, scaled so that their own deviation is std."""
+    scale = std / 0.87962566103423978
+    return nn.init.trunc_normal_(torch.empty(shape), std=scale, a=-2 * scale, b=2 * scale)
+'''
+
+#: in the order in which they are printed
+HELPERS: Mapping[str, str] = {
+    "wide": WIDE,
+    "wide_matmul": WIDE_MATMUL,
+    "wide_einsum": WIDE_EINSUM,
+    "rope_angles": ROPE_ANGLES,
+    "rope": ROPE,
+    "cross_entropy": CROSS_ENTROPY,
+    "linear_scan": LINEAR_SCAN,
+    "restore": RESTORE,
+    "trunc_normal": TRUNC_NORMAL,
+}
+
+
+def helper_source(used: Iterable[str]) -> list[str]:
+    """Return the source of the helpers used, in a fixed order."""
+    wanted = set(used)
+    return [text.strip() for name, text in HELPERS.items() if name in wanted]

@@ -1,0 +1,147 @@
+"""Moves parameters by an update rule: torch's fused AdamW where the rule is that, else the rule's own body."""
+
+# torch's own annotations are partial
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hrmsearch.errors import RunError
+from hrmsearch.ir.rule import Rule
+from hrmsearch.runtime import Training
+from hrmsearch_torch.rules import apply
+
+Array = NDArray[Any]
+Params = Mapping[str, torch.Tensor]
+
+
+class Optimizer(Protocol):
+    """Steps parameters that have a gradient, and remembers slots and step counts of each."""
+
+    def step(self, lr: float) -> None:
+        """Move every parameter that has a gradient."""
+        ...
+
+    def slots(self) -> dict[str, tuple[int, list[torch.Tensor]]]:
+        """Return the steps taken and the slots, by path, of every parameter that ever moved."""
+        ...
+
+    def put(self, path: str, count: int, slots: list[torch.Tensor]) -> None:
+        """Set what is remembered of a parameter."""
+        ...
+
+    def forget(self) -> None:
+        """Start anew."""
+        ...
+
+
+def make(training: Training, params: Params) -> Optimizer:
+    """Return the optimiser of a rule: torch's own where it has the rule."""
+    fused = training.rule.kind == "adamw" and training.rule.slots == ("m", "v")
+    return FusedAdamW(training, params) if fused else ByRule(training, params)
+
+
+class FusedAdamW:
+    """torch.optim.AdamW, one parameter group per weight decay."""
+
+    def __init__(self, training: Training, params: Params) -> None:
+        groups: dict[float, list[torch.Tensor]] = {}
+        for path, param in params.items():
+            groups.setdefault(training.decay.get(path, 0.0), []).append(param)
+        hyper = training.rule.hyper
+        self._params = params
+        self._adamw = torch.optim.AdamW(
+            [{"params": held, "weight_decay": decay} for decay, held in groups.items()],
+            betas=(hyper["beta1"], hyper["beta2"]),
+            eps=hyper["eps"],
+            fused=True,
+        )
+
+    def step(self, lr: float) -> None:
+        """Move every parameter that has a gradient."""
+        for group in self._adamw.param_groups:
+            group["lr"] = lr
+        self._adamw.step()
+
+    def slots(self) -> dict[str, tuple[int, list[torch.Tensor]]]:
+        """Return the steps taken and both moments, by path."""
+        state = {path: self._adamw.state[param] for path, param in self._params.items() if param in self._adamw.state}
+        return {path: (int(s["step"].item()), [s["exp_avg"], s["exp_avg_sq"]]) for path, s in state.items() if s}
+
+    def put(self, path: str, count: int, slots: list[torch.Tensor]) -> None:
+        """Set what is remembered of a parameter."""
+        param = self._params[path]
+        step = torch.tensor(float(count), dtype=torch.float32, device=param.device)
+        self._adamw.state[param] = {"step": step, "exp_avg": slots[0], "exp_avg_sq": slots[1]}
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._adamw.state.clear()
+
+
+class ByRule:
+    """Any rule, by its body."""
+
+    def __init__(self, training: Training, params: Params) -> None:
+        self._training = training
+        self._params = params
+        self._slots: dict[str, list[torch.Tensor]] = {}
+        self._counts: dict[str, int] = {}
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Move every parameter that has a gradient."""
+        rule = self._training.rule
+        for path, param in self._params.items():
+            if param.grad is None:
+                continue
+            slots = self._slots.setdefault(path, [torch.zeros_like(param) for _ in rule.slots])
+            self._counts[path] = self._counts.get(path, 0) + 1
+            scalars = (lr, self._training.decay.get(path, 0.0), float(self._counts[path]))
+            moved = apply(rule, [param, param.grad, *slots], scalars)
+            for held, new in zip([param, *slots], moved, strict=True):
+                held.copy_(new)
+
+    def slots(self) -> dict[str, tuple[int, list[torch.Tensor]]]:
+        """Return the steps taken and the slots, by path."""
+        return {path: (count, self._slots[path]) for path, count in self._counts.items()}
+
+    def put(self, path: str, count: int, slots: list[torch.Tensor]) -> None:
+        """Set what is remembered of a parameter."""
+        self._counts[path], self._slots[path] = count, slots
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._counts, self._slots = {}, {}
+
+
+def to_arrays(optimizer: Optimizer, rule: Rule) -> dict[str, Array]:
+    """Return an optimiser's memory as `slot/<name>/<path>` and `count/<path>`."""
+    arrays: dict[str, Array] = {}
+    for path, (count, slots) in optimizer.slots().items():
+        arrays[f"count/{path}"] = np.asarray(count, np.int64)
+        arrays |= {f"slot/{n}/{path}": s.detach().cpu().numpy().copy() for n, s in zip(rule.slots, slots, strict=True)}
+    return arrays
+
+
+def from_arrays(optimizer: Optimizer, rule: Rule, arrays: Mapping[str, Array], params: Params) -> None:
+    """Take an optimiser's memory from arrays.
+
+    Raises RunError where a slot of the rule is missing.
+    """
+    optimizer.forget()
+    for name, count in arrays.items():
+        if not name.startswith("count/"):
+            continue
+        path = name.removeprefix("count/")
+        try:
+            found = [arrays[f"slot/{slot}/{path}"] for slot in rule.slots]
+            param = params[path]
+        except KeyError as error:
+            raise RunError(f"the snapshot is of another rule or graph: {error} is missing") from error
+        slots = [torch.tensor(array, dtype=param.dtype, device=param.device) for array in found]
+        optimizer.put(path, int(count), slots)

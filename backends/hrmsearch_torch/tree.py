@@ -1,0 +1,190 @@
+"""The parameter tree of a graph as torch modules: a class per set of functions, an instance per prefix.
+
+Prefixes become attributes, so that the keys of `state_dict()` are the parameter paths. Places of the tree that are
+built alike share one class.
+"""
+
+import keyword
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from hrmsearch.errors import BackendError
+from hrmsearch.ir.graph import Graph, Op, Region
+from hrmsearch_torch.syntax import Expr, attr, call, index, mapping, method, ref
+
+#: the name under which the root calls its own body
+MAIN = ""
+#: the attributes that every module has already
+OWN_NAMES = frozenset(dir(nn.Module()))
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """One place of the tree: a module where functions are called or the root stands, else a container."""
+
+    path: str = ""
+    functions: list[str] = field(default_factory=list[str])
+    params: dict[str, Op] = field(default_factory=dict[str, Op])
+    children: "dict[str, Place]" = field(default_factory=dict[str, "Place"])
+
+    def at(self, parts: Sequence[str]) -> "Place":
+        """Return the place below this one, made at need."""
+        place = self
+        for part in parts:
+            path = f"{place.path}.{part}" if place.path else part
+            place = place.children.setdefault(part, Place(path))
+        return place
+
+    @property
+    def is_module(self) -> bool:
+        """Whether a class of the emitted file stands here."""
+        return bool(self.functions)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the children are numbered from 0 and nothing else is here."""
+        return not self.params and list(self.children) == [str(i) for i in range(len(self.children))]
+
+    def key(self) -> Hashable:
+        """Return what two places have in common when they may share a class."""
+        params = tuple((name, str(op.result.type), str(op.attrs)) for name, op in self.params.items())
+        return tuple(self.functions), params, tuple((name, child.key()) for name, child in self.children.items())
+
+    def walk(self) -> "Iterator[Place]":
+        """Yield the places below, then this one."""
+        for child in self.children.values():
+            yield from child.walk()
+        yield self
+
+    def access(self, parts: Sequence[str]) -> Expr:
+        """Return the expression by which this place's methods reach a place or parameter below."""
+        place, value = self, ref("self")
+        for i, part in enumerate(parts):
+            leaf = i == len(parts) - 1 and part in place.params
+            value = place.step(value, part, leaf=leaf)
+            place = place if leaf else place.children[part]
+        return value
+
+    def step(self, value: Expr, part: str, *, leaf: bool) -> Expr:
+        """Return the expression for one entry of this place."""
+        if not self.is_module:
+            return index(value, int(part) if self.is_list else part)
+        if is_attribute(part):
+            return attr(value, part)
+        return method(value, "get_parameter" if leaf else "get_submodule", part)
+
+
+def is_attribute(name: str) -> bool:
+    """Return whether a name can be written after a dot."""
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
+def plant(graph: Graph) -> Place:
+    """Return the tree of a graph, functions at each place in the order in which main first calls them."""
+    root = Place(functions=[MAIN])
+    seen: set[tuple[Place, str]] = set()
+    order: dict[str, int] = {MAIN: 0}
+
+    def visit(region: Region, here: Place) -> None:
+        for op in region.walk():
+            if op.kind == "param":
+                *above, name = op.attrs["path"].split(".")
+                _check(here.at(above).params.setdefault(name, op), op)
+            elif op.kind == "call":
+                enter(op.attrs["callee"], here.at([part for part in op.attrs["prefix"].split(".") if part]))
+
+    def enter(name: str, place: Place) -> None:
+        if (place, name) in seen:
+            return
+        seen.add((place, name))
+        order.setdefault(name, len(order))
+        place.functions.append(name)
+        visit(graph.functions[name].body, place)
+
+    visit(graph.main, root)
+    for place in root.walk():
+        titles = [_title(name) for name in place.functions]
+        # a title that the others continue comes first: Infini before Infini_readout
+        leads = {n: all(t == _title(n) or t.startswith(f"{_title(n)}_") for t in titles) for n in place.functions}
+        place.functions.sort(key=lambda name: (name != MAIN, not leads[name], order[name]))
+        _names(place)
+    return root
+
+
+def _check(first: Op, op: Op) -> None:
+    if first.result.type.sizes != op.result.type.sizes:
+        raise BackendError(f"{op.place}: parameter {op.attrs['path']!r} has two shapes under one path")
+
+
+def _names(place: Place) -> None:
+    for name in (*place.params, *place.children):
+        if name in OWN_NAMES or (name in place.params and name in place.children):
+            raise BackendError(f"torch cannot hold {name!r} below {place.path!r}: torch.nn.Module has such a name")
+
+
+@dataclass(eq=False, slots=True)
+class Class:
+    """One class of the emitted file. methods: its functions by name, the first of which is `forward`."""
+
+    name: str
+    place: Place
+    methods: dict[str, str]
+
+
+def classes(root: Place, reserved: frozenset[str]) -> dict[Hashable, Class]:
+    """Return the classes by key, each after those it is made of; the root's is `Model`."""
+    found: dict[Hashable, Class] = {}
+    taken = {*reserved, "Model"}
+    for place in root.walk():
+        key = place.key()
+        if place.is_module and key not in found:
+            name = "Model" if place is root else _fresh(place.functions[0], taken)
+            found[key] = Class(name, place, _methods(place))
+    return found
+
+
+def _methods(place: Place) -> dict[str, str]:
+    """Name the functions at a place: `forward`, then each by its title without the first one's."""
+    first, *others = place.functions
+    taken = {*OWN_NAMES, *place.params, *place.children}
+    return {first: "forward"} | {name: _fresh(snake(_shorter(name, first)), taken) for name in others}
+
+
+def _title(name: str) -> str:
+    """Return a function's name without the number that made it unique."""
+    return re.sub(r"_\d+$", "", name)
+
+
+def _shorter(name: str, first: str) -> str:
+    rest = _title(name).removeprefix(f"{_title(first)}_")
+    return rest if rest.isidentifier() and first else _title(name)
+
+
+def _fresh(stem: str, taken: set[str]) -> str:
+    name, n = stem, 1
+    while name in taken:
+        n += 1
+        name = f"{stem}_{n}"
+    taken.add(name)
+    return name
+
+
+def snake(title: str) -> str:
+    """Return `TokenEmbedding` as `token_embedding`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", title).lower()
+
+
+def construct(place: Place, made: dict[Hashable, Class], param: "dict[Op, Expr]") -> Expr:
+    """Return the expression that makes what stands at a place."""
+    if place.is_module:
+        return call(made[place.key()].name)
+    leaves = {name: param[op] for name, op in place.params.items()}
+    children = {name: construct(child, made, param) for name, child in place.children.items()}
+    if leaves and children:
+        raise BackendError(f"{place.path!r} holds parameters and blocks, which no torch container does")
+    if leaves:
+        return call("nn.ParameterDict", mapping(leaves))
+    return call("nn.ModuleList", list(children.values())) if place.is_list else call("nn.ModuleDict", mapping(children))
