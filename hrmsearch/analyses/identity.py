@@ -1,0 +1,128 @@
+"""HS107 no-identity-path: each token's identity reaches the head on some path that does not average it away.
+
+The domain says whether a value is data at all, and whether its entries along the axes of tokens still hold each token
+itself. Elementwise operations, norms, gathers, scans and contractions with a parameter keep identity. Mixing or
+shifting an axis of tokens breaks it, and so does a product of two data values, which is what attention and memory
+reads are; elementwise, a product of two values that both hold the token keeps it, for it is still a function of that
+token alone (a gate that lets the stream pass). One path is enough. Composites are judged by their definition. A model
+without such a path knows its own input token only through near-uniform averages when training begins, and may stay on
+the unigram plateau.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hrmsearch.analyses.diagnostics import Finding, rule
+from hrmsearch.analyses.domain import Domain, Site
+from hrmsearch.analyses.states import LOGITS, TARGETS, TOKENS, short
+from hrmsearch.analyses.walk import walk
+from hrmsearch.ir.graph import Graph, Op, Value
+from hrmsearch.ir.ops import Flow, How, lookup
+
+_PRODUCTS = frozenset({"mul", "div", "einsum"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a value is: data or not, and the axes of tokens along which it holds each token (none: it does not).
+
+    where: the spec path at which identity was lost.
+    """
+
+    data: bool = False
+    axes: frozenset[str] = frozenset()
+    where: str = field(default="", compare=False)
+
+
+_PLAIN = Trace()
+
+
+class Identity(Domain[Trace]):
+    """Whether values still hold each token."""
+
+    def leaf(self, op: Op, site: Site) -> Trace:
+        """Return the identity of inputs with tokens; targets are no input of the model."""
+        if op.kind != "input" or op.attrs["name"] == TARGETS:
+            return _PLAIN
+        return Trace(True, frozenset({TOKENS}) & set(op.result.type.names))
+
+    def opens(self, op: Op) -> bool:
+        """Judge composites by their definition: attention is a product of data."""
+        return True
+
+    def transfer(self, op: Op, result: Value, operands: Sequence[Trace], site: Site) -> Trace:
+        """Follow identity along the flow of its axes, then judge products."""
+        data = [trace for trace in operands if trace.data]
+        if not data:
+            return _PLAIN
+        flows = lookup(op.kind).flow(op)
+        kept = [self._kept(trace, flow, result) for trace, flow in zip(operands, flows, strict=True) if trace.data]
+        holding = [axes for axes in kept if axes]
+        broken = op.kind in _PRODUCTS and len(data) > 1 and (op.kind == "einsum" or len(holding) < len(data))
+        if holding and not broken:
+            return Trace(True, holding[0])
+        lost = any(trace.axes for trace in data)
+        return Trace(True, frozenset(), site.of(op.place) if lost else next((t.where for t in data if t.where), ""))
+
+    @staticmethod
+    def _kept(trace: Trace, flow: dict[str, Flow], result: Value) -> frozenset[str]:
+        """Return the axes under their new names, or none where one is mixed or shifted."""
+        axes: set[str] = set()
+        for axis in trace.axes:
+            how = flow.get(axis)
+            if how is None:
+                axes.add(axis)
+            elif how.how is How.MIXED or how.by or not set(how.to) <= set(result.type.names):
+                return frozenset()
+            else:
+                axes.update(how.to)
+        return frozenset(axes)
+
+    def join(self, first: Trace, second: Trace) -> Trace:
+        """Return the better: one path is enough."""
+        return Trace(first.data or second.data, first.axes or second.axes, first.where or second.where)
+
+    def restored(self, state: Op, start: Trace) -> Trace:
+        """Return data whatever the start: a state is one even where it begins as a constant."""
+        return Trace(True, start.axes)
+
+    def sliced(self, scan: Op, value: Trace) -> Trace:
+        """Rename the scanned axis: inside, the position is the token."""
+        return _renamed(value, scan.attrs["axis"], _position(scan))
+
+    def stacked(self, scan: Op, value: Trace) -> Trace:
+        """Rename it back."""
+        return _renamed(value, _position(scan), scan.attrs["axis"])
+
+    def delayed(self, scan: Op, value: Trace) -> Trace:
+        """Lose it: a carry holds earlier tokens."""
+        return Trace(value.data, frozenset(), value.where or scan.place)
+
+    def last(self, scan: Op, value: Trace) -> Trace:
+        """Lose it."""
+        return self.delayed(scan, value)
+
+
+def _position(scan: Op) -> str:
+    return f"@{id(scan)}"
+
+
+def _renamed(value: Trace, old: str, new: str) -> Trace:
+    return value if old not in value.axes else Trace(value.data, value.axes - {old} | {new}, value.where)
+
+
+@rule("HS107", "no-identity-path", "warning")
+def identity(graph: Graph) -> Iterator[Finding]:
+    """Yield a finding if in no pass of the first window the logits hold their own token."""
+    if LOGITS not in graph.outputs:
+        return
+    found = [facts.outputs[LOGITS] for facts in walk(graph, Identity(), windows=1)]
+    if any(TOKENS in trace.axes for trace in found):
+        return
+    place = found[-1].where or "model.core"
+    yield Finding(
+        place,
+        "no path brings each token's own identity to the head",
+        (f"{short(place)} mixes each token with others", "logits[t] sees input[t] only through averages"),
+        f"add a residual path around {short(place)}",
+    )

@@ -1,0 +1,105 @@
+"""The cost of a graph is what PyTorch's own counter sees when the emitted model runs it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hrmsearch as hs
+from hrmsearch.analyses import cost
+from hrmsearch.ir import Graph
+from hrmsearch.ir.types import Lifetime
+from hrmsearch.passes import run as simplify
+from hrmsearch.runtime import Carry, Options, Pass, load_backend
+from hrmsearch.spec.load import shipped
+from hrmsearch.spec.model import Spec
+from tests.strategies import WINDOW, shown, specs
+
+torch = pytest.importorskip("torch")
+
+PARAMS = {
+    "transformer": 78_080,
+    "deepsup_transformer": 82_176,
+    "hrm": 152_064,
+    "hrm_simultaneous": 152_064,
+    "infini_hrm": 160_132,
+    "infini_hrm_as_published": 168_452,
+    "hrm_memory": 193_024,
+}
+
+
+def call(graph: Graph, batch: int, tokens: int, reset: Lifetime) -> Pass:
+    ids = np.zeros((batch, tokens), np.int32)
+    return Pass({name: ids for name in graph.inputs if name != "reset"}, int(reset))
+
+
+def counted(model: Any, span: Sequence[Pass], carry: Carry) -> tuple[int, int]:
+    """Return what the counter sees around the forward of an emitted model over a span, and around the backward too."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    losses: list[Any] = []
+    with sdpa_kernel(SDPBackend.MATH):
+        with FlopCounterMode(display=False) as forward:
+            for one in span:
+                inputs = {name: torch.tensor(array) for name, array in one.inputs.items()}
+                outputs, carry = model(**inputs, state=carry, reset=one.reset, last=one.last)
+                losses.append(outputs["loss"])
+        with FlopCounterMode(display=False) as backward:
+            torch.stack(losses).sum().backward()
+    return forward.get_total_flops(), forward.get_total_flops() + backward.get_total_flops()
+
+
+def compiled(graph: Graph, batch: int, tokens: int) -> tuple[Any, Carry]:
+    executable: Any = load_backend("torch").compile(graph, Options())
+    return executable.model, executable.init_carry(batch, tokens)
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+@pytest.mark.parametrize(("batch", "tokens"), [(1, 64), (3, 16), (2, 5)])
+def test_shipped_specs_cost_what_the_counter_sees(name: str, batch: int, tokens: int) -> None:
+    for graph in (simplify(hs.lower(hs.load(name))), hs.lower(hs.load(name))):
+        (model, carry), price, sizes = compiled(graph, batch, tokens), cost(graph), {"B": batch, "T": tokens}
+        for one, reset in ((price.fresh, Lifetime.STREAM), (price.carried, Lifetime.NONE)):
+            seen = counted(model, [call(graph, batch, tokens, reset)], carry)
+            assert (one.forward.at(sizes), one.training.at(sizes)) == seen
+
+
+@settings(max_examples=25)
+@given(spec=specs(), batch=st.integers(1, 2), tokens=st.integers(1, WINDOW))
+def test_drawn_specs_cost_what_the_counter_sees(spec: Spec, batch: int, tokens: int) -> None:
+    graph = simplify(hs.lower(spec))
+    (model, carry), price, sizes = compiled(graph, batch, tokens), cost(graph), {"B": batch, "T": tokens}
+    for one, reset in ((price.fresh, Lifetime.STREAM), (price.carried, Lifetime.NONE)):
+        seen = counted(model, [call(graph, batch, tokens, reset)], carry)
+        assert (one.forward.at(sizes), one.training.at(sizes)) == seen, shown(spec)
+
+
+@settings(max_examples=25)
+@given(spec=specs(), tokens=st.integers(1, WINDOW))
+def test_a_window_trained_in_one_span_costs_what_the_counter_sees(spec: Spec, tokens: int) -> None:
+    graph = simplify(hs.lower(spec))
+    graph.nest = type(graph.nest)(passes=graph.nest.passes, backprop=("passes", graph.nest.passes), window=WINDOW)
+    (model, carry), price, sizes = compiled(graph, 1, tokens), cost(graph), {"B": 1, "T": tokens}
+    resets = [Lifetime.STREAM] + [Lifetime.NONE] * (graph.nest.passes - 1)
+    span = [call(graph, 1, tokens, reset) for reset in resets]
+    span = [Pass(one.inputs, one.reset, last=i == len(span) - 1) for i, one in enumerate(span)]
+    _, seen = counted(model, span, carry)
+    assert sum(one.training.at(sizes) for one in price.passes) == seen, shown(spec)
+
+
+@pytest.mark.parametrize(("name", "params"), PARAMS.items())
+def test_parameters_are_counted_as_published(name: str, params: int) -> None:
+    assert cost(hs.lower(hs.load(name))).params == params
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_symbolic_amounts_are_the_numeric_ones(name: str) -> None:
+    price = cost(hs.lower(hs.load(name)))
+    for amount in (price.fresh.training, price.carried.elementwise, price.fresh.activations, price.state):
+        symbolic = amount.symbolic()
+        values = {symbol: {"B": 3, "T": 17}[symbol.name] for symbol in symbolic.free_symbols}
+        assert symbolic.subs(values) == amount.at({"B": 3, "T": 17})
