@@ -3,6 +3,7 @@
 HrmsearchError
 ├── SpecError          a spec, study or override says something impossible
 ├── FieldError         a part cannot be built as its fields say
+├── UnsoundError       the analyses found an error that the spec does not accept
 ├── DataError          a corpus or data file is missing or unfit
 ├── GraphError         a graph breaks a rule of the IR
 ├── BackendError       a backend, device or compiler is missing or refuses
@@ -63,6 +64,12 @@ class FieldError(HrmsearchError):
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+
+
+class UnsoundError(HrmsearchError):
+    """The analyses found an error that the spec does not accept; nothing is trained."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class DataError(HrmsearchError):

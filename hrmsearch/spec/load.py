@@ -38,7 +38,13 @@ def locate(spec: str | os.PathLike[str]) -> Path:
             hint = f"did you mean {near!r}?" if near else f"give a path, or one of: {', '.join(known)}"
             raise SpecError([Problem(Place(str(spec), 1, 1), "", f"no shipped spec has this name; {hint}")])
         return path
-    return known[str(spec)]
+    return _near(known[str(spec)])
+
+
+def _near(path: Path) -> Path:
+    """Return a path as a person in the current folder would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def load(spec: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Spec:

@@ -91,7 +91,7 @@ class Train(Part):
     an epoch; the end of an epoch always writes one. diverged: a loss beyond this many times the first one stops a run.
     """
 
-    optimizer: Annotated[Any, Choice("optimizer")] = _default("optimizer", "adamw")
+    optimizer: Annotated[Any, Choice("optimizer", "adamw")] = _default("optimizer", "adamw")
     schedule: Schedule = Field(default_factory=Schedule)
     clip: Annotated[PositiveFloat | None, OrNone()] = 1.0
     batch: PositiveInt = 16
@@ -104,19 +104,26 @@ class Train(Part):
     diverged: PositiveFloat = 1e3
 
 
+Code = Annotated[str, Field(pattern=r"^HS\d{3}$")]
+Reason = Annotated[str, Field(min_length=1)]
+
+
 class Spec(Part):
-    """One runnable model: architecture, nest, loss, task and training."""
+    """One runnable model: architecture, nest, loss, task and training.
+
+    accept: diagnostics that may stand, each with the reason; they are still printed and recorded.
+    """
 
     spec: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     about: str = ""
     model: Model
     nest: NestSpec = Field(default_factory=NestSpec)
-    loss: Annotated[Any, Choice("loss")] = _default("loss", "cross_entropy")
+    loss: Annotated[Any, Choice("loss", "cross_entropy")] = _default("loss", "cross_entropy")
     task: Annotated[Any, Choice("task")]
     train: Train = Field(default_factory=Train)
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
-    accept: dict[str, str] = Field(default_factory=dict[str, str])
+    accept: dict[Code, Reason] = Field(default_factory=dict[str, str])
 
     _source: Source | None = PrivateAttr(default=None)
 
@@ -136,6 +143,11 @@ class Spec(Part):
     def file(self) -> str:
         """The file the spec came from, or its name."""
         return self._source.file if self._source else self.name
+
+    @property
+    def source(self) -> Source | None:
+        """The text the spec came from, with its overrides; None for one made in Python."""
+        return self._source
 
     def place(self, field: str) -> Place:
         """Return where a field such as `model.memory[0].heads` stands, or its nearest ancestor that is written."""

@@ -86,7 +86,11 @@ class Choice:
         )
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        options = [handler(part.__pydantic_core_schema__) for part in kinds(self.family).values()]
+        forms = {name: handler(part.__pydantic_core_schema__) for name, part in kinds(self.family).items()}
+        # only the default kind may go unnamed; a form may be a reference, so the demand stands beside it
+        options = [
+            form if name == self.default else {"required": ["kind"], "allOf": [form]} for name, form in forms.items()
+        ]
         return {"oneOf": options, "discriminator": {"propertyName": "kind"}}
 
     def _validate(self, value: object) -> Part:

@@ -1,0 +1,38 @@
+"""From a spec and its graph to an executable that trains or judges, by one road for every caller."""
+
+from hrmsearch import passes
+from hrmsearch.ir import Graph
+from hrmsearch.optim.base import Optimizer
+from hrmsearch.runtime import Executable, Options, Training, load_backend
+from hrmsearch.spec.model import Spec
+from hrmsearch.train.options import RunOptions
+
+
+def compile_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = True) -> Executable:
+    """Return an executable for a spec's graph: the compiler passes run, then the backend.
+
+    With `training` it has the spec's optimiser, clip and moving average. Raises BackendError where the backend or the
+    device is missing.
+    """
+    rule = training_of(spec, graph) if training else None
+    chosen = Options(options.device, spec.train.precision, rule, options.optimize)
+    return load_backend(options.backend).compile(passes.run(graph), chosen)
+
+
+def source_for(graph: Graph, options: RunOptions) -> str:
+    """Return the source that `compile_for` runs; `model.py` of a run and `compile -o` hold it."""
+    return load_backend(options.backend).emit(passes.run(graph))
+
+
+def training_of(spec: Spec, graph: Graph) -> Training:
+    """Return how a spec moves its parameters; those that are not trainable have no weight decay either."""
+    optimizer = optimizer_of(spec)
+    trained = [path for path, op in graph.params.items() if op.attrs.get("trainable", True)]
+    return Training(optimizer.rule(), optimizer.decays(trained), spec.train.clip, spec.train.ema)
+
+
+def optimizer_of(spec: Spec) -> Optimizer:
+    """Return a spec's optimiser."""
+    optimizer = spec.train.optimizer
+    assert isinstance(optimizer, Optimizer)
+    return optimizer

@@ -1,0 +1,98 @@
+"""One seed of one spec on one corpus: what every part of its training needs to know, and nothing that changes."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from math import prod
+from typing import Any, Final
+
+from hrmsearch import passes
+from hrmsearch.analyses import Cost, Diagnostic, cost
+from hrmsearch.ir import Graph
+from hrmsearch.spec.load import resolved
+from hrmsearch.spec.model import Spec
+from hrmsearch.tasks.base import Control, TaskData
+from hrmsearch.train.checkpoint import Origin
+from hrmsearch.train.files import RunFolder
+from hrmsearch.train.nest import updates_per_epoch
+from hrmsearch.train.options import RunOptions
+
+#: fields that no number of a result depends on; the seed is recorded apart
+_IDLE: Final = (("about",), ("accept",), ("seeds",), ("train", "checkpoint"))
+
+
+def spec_hash(spec: Spec) -> str:
+    """Return the SHA-256 of a resolved spec without the fields that no result depends on."""
+    tree: dict[str, Any] = resolved(spec)
+    for *outer, last in _IDLE:
+        holder = tree
+        for key in outer:
+            holder = holder[key]
+        holder.pop(last, None)
+    return sha256(json.dumps(tree, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the seeds of a run share: the spec, its graph as lowered, the data, the options, and what analyses found."""
+
+    spec: Spec
+    graph: Graph
+    data: TaskData
+    options: RunOptions
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @cached_property
+    def spec_hash(self) -> str:
+        """The spec's hash."""
+        return spec_hash(self.spec)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """The hash of everything the splits hold."""
+        return str(self.data.provenance["sha256"])
+
+    @cached_property
+    def controls(self) -> tuple[Control, ...]:
+        """The task's controls, computed once for all seeds."""
+        return tuple(self.data.controls())
+
+    @cached_property
+    def params(self) -> int:
+        """Number of parameters."""
+        return sum(prod(op.result.type.shape({})) for op in self.graph.params.values())
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What the model costs as it runs, after the compiler passes."""
+        return cost(passes.run(self.graph))
+
+    @property
+    def batch_flops(self) -> int:
+        """Contraction FLOPs of all passes over one batch of full windows, forward and backward."""
+        return round(self.cost.flops_per_token * self.graph.nest.window * self.batch)
+
+    @property
+    def batch(self) -> int:
+        """Rows of a whole batch, of which `train.batch` at a time are computed."""
+        return self.spec.train.batch * self.spec.train.accumulate
+
+    @cached_property
+    def steps(self) -> int:
+        """Optimiser steps, if all epochs run."""
+        return self.spec.train.epochs * updates_per_epoch(self.data.splits["train"], self.graph.nest, self.batch)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One seed of a plan, and the folder its files go to."""
+
+    plan: Plan
+    seed: int
+    folder: RunFolder
+
+    @property
+    def origin(self) -> Origin:
+        """What its checkpoints belong to."""
+        return Origin(self.plan.spec_hash, self.plan.data_hash, self.seed, self.plan.options.backend)

@@ -1,0 +1,121 @@
+"""Runs read back: their spec, numbers and weights, and evaluation on any split, corpus or number of passes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hrmsearch.errors import DataError, RunError
+from hrmsearch.lowering import lower
+from hrmsearch.runtime import Executable
+from hrmsearch.spec.load import load
+from hrmsearch.spec.model import Spec
+from hrmsearch.tasks.base import Control, Task, TaskData
+from hrmsearch.train import manifest, metrics
+from hrmsearch.train.compiling import compile_for
+from hrmsearch.train.files import RunFolder
+from hrmsearch.train.job import spec_hash
+from hrmsearch.train.options import RunOptions
+from hrmsearch.train.scores import Identity, Score
+from hrmsearch.train.scoring import score
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run read back, its executable holding the best parameters; it may still be going on.
+
+    metrics: the lines of `metrics.jsonl`.
+    """
+
+    run_dir: Path
+    spec: Spec
+    manifest: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    executable: Executable
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The data it was trained on; raises RunError where the same text cannot be had any more."""
+        data = self.task.load()
+        if data.provenance["sha256"] != self.manifest["data"]["sha256"]:
+            was, now = self.manifest["data"]["corpus"], data.provenance["corpus"]
+            raise RunError(f"{self.run_dir}: was trained on other data ({was}) than can be had now ({now})")
+        return data
+
+    @property
+    def task(self) -> Task:
+        """The task it was trained on."""
+        task = self.spec.task
+        assert isinstance(task, Task)
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores by pass of one split of one corpus; targets: how many were scored."""
+
+    split: str
+    headline: str
+    identity: Identity
+    targets: int
+    scores: tuple[Score, ...]
+    controls: tuple[Control, ...]
+
+
+def load_run(run_dir: Path, backend: str | None = None, device: str | None = None) -> LoadedRun:
+    """Return a run with its best parameters, on the backend and device it was trained on unless told otherwise.
+
+    Raises RunError where the folder is no run's, its files do not belong together, or no epoch has ended yet.
+    """
+    folder = RunFolder(run_dir)
+    found = manifest.read(folder.manifest)
+    spec = load(folder.resolved)
+    if spec_hash(spec) != found["spec_hash"]:
+        raise RunError(f"{folder.resolved}: is not the spec that {folder.manifest} describes")
+    if not folder.weights.exists():
+        raise RunError(f"{folder.weights}: no such file; a run has weights once its first epoch has ended")
+    options = RunOptions(backend or found["backend"], device or found["device"], optimize=found["optimize"])
+    executable = compile_for(spec, lower(spec), options, training=False)
+    executable.load(folder.weights)
+    return LoadedRun(run_dir, spec, found, metrics.read(folder.metrics), executable)
+
+
+def evaluate(
+    run: LoadedRun,
+    split: str = "test",
+    *,
+    passes: int | None = None,
+    corpus: str | None = None,
+    batch: int | None = None,
+) -> Evaluation:
+    """Score a split of the run's corpus, or of another one, after each of `passes` passes.
+
+    Nothing is chosen by it. `batch` rows at a time (`train.batch` by default) only if windows are independent of each
+    other: with a contiguous loader the split is one stream, as in validation. Raises DataError for a corpus that cannot
+    be had, a split that does not exist, and no pass at all.
+    """
+    if passes is not None and passes < 1:
+        raise DataError(f"{passes} passes are impossible; use at least 1")
+    data = run.data if corpus is None else _on(run.task, corpus).load()
+    if split not in data.splits:
+        raise DataError(f"there is no split {split!r}; there are {', '.join(data.splits)}")
+    scores = score(run.executable, data.splits[split], batch=batch or run.spec.train.batch, count=passes)
+    identity = Identity(data.provenance["corpus"], data.provenance["sha256"], run.manifest["spec_hash"])
+    controls = _about(data.controls(), split)
+    return Evaluation(split, data.headline, identity, data.splits[split].targets.size, scores, controls)
+
+
+def _about(controls: Sequence[Control], split: str) -> tuple[Control, ...]:
+    """Return the controls that were scored on a split."""
+    return tuple(control for control in controls if split in control.metrics)
+
+
+def _on(task: Task, corpus: str) -> Task:
+    """Return a task on another corpus."""
+    if "corpus" not in type(task).model_fields:
+        raise DataError(f"the task {task.kind!r} has no corpus to replace")
+    try:
+        return type(task).model_validate({**task.model_dump(), "corpus": corpus})
+    except ValueError as error:
+        raise DataError(f"corpus {corpus!r}: {error}") from error

@@ -1,0 +1,194 @@
+"""The loop: epochs of steps, validation, the best parameters, checkpoints; resumable between any two batches."""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from hrmsearch.errors import DivergedError
+from hrmsearch.runtime import Array, Executable
+from hrmsearch.tasks.loaders import train_batches
+from hrmsearch.train import metrics
+from hrmsearch.train.checkpoint import Checkpoint
+from hrmsearch.train.compiling import optimizer_of
+from hrmsearch.train.interrupting import Interrupted, Wish
+from hrmsearch.train.job import Job
+from hrmsearch.train.metrics import MetricsFile
+from hrmsearch.train.nest import Group, group_length, groups, rows_of
+from hrmsearch.train.progress import Progress
+from hrmsearch.train.schedule import learning_rate
+from hrmsearch.train.scores import Score
+from hrmsearch.train.scoring import score
+from hrmsearch.train.stepping import Stepper, Update
+from hrmsearch.train.watch import EpochDone, Step, Watcher
+
+
+class Trainer:
+    """Trains one seed. The judge is a second executable of the same graph: it holds the parameters that are scored.
+
+    What a run computes depends on the job alone: when checkpoints are written changes nothing. A checkpoint stands
+    between two groups of batches, after every epoch, and at the start.
+    """
+
+    def __init__(self, job: Job, executable: Executable, judge: Executable, watcher: Watcher, wish: Wish) -> None:
+        self._job = job
+        self._spec = job.plan.spec
+        self._train = job.plan.spec.train
+        self._executable = executable
+        self._judge = judge
+        self._watcher = watcher
+        self._wish = wish
+        self._stepper = Stepper(executable, self._train.batch, self._rate, self._check)
+        self._best: dict[str, Array] = {}
+        self.progress = Progress()
+
+    # -- start, and start again --------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start afresh."""
+        self._executable.init(self._job.seed)
+        self._metrics = MetricsFile(self._job.folder.metrics)
+        self._save()
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint as if nothing had happened.
+
+        Raises RunError where it does not fit the graph, or the metrics file is shorter than it says.
+        """
+        self._metrics = MetricsFile(self._job.folder.metrics, checkpoint.metrics_bytes)
+        self._executable.init(self._job.seed)
+        self._executable.restore(checkpoint.snapshot)
+        self._stepper.restore(checkpoint.carries, checkpoint.rows)
+        self._best = dict(checkpoint.best)
+        self.progress = checkpoint.progress
+        self._mark()
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train until the epochs or patience are used up.
+
+        Raises DivergedError, and Interrupted where a signal asked to stop.
+        """
+        while not self._done:
+            self._epoch()
+        if self.progress.epoch < self._train.epochs:
+            self._watcher.stopped_early(self._job.seed, self.progress.epoch, self.progress.best_epoch)
+
+    @property
+    def _done(self) -> bool:
+        p, patience = self.progress, self._train.patience
+        waited = patience is not None and p.epoch - p.best_epoch >= patience
+        return p.epoch >= self._train.epochs or (p.epoch > 0 and waited)
+
+    def _epoch(self) -> None:
+        plan, p = self._job.plan, self.progress
+        nest, split = plan.graph.nest, plan.data.splits["train"]
+        batches = train_batches(split, nest.loader, plan.batch, self._job.seed, p.epoch, p.batch)
+        for group in groups(batches, group_length(nest)):
+            self._group(group)
+        self._validate()
+        self._heed()
+
+    def _group(self, group: Group) -> None:
+        begun = time.monotonic()
+        losses = self._stepper.step(group, self._updated)
+        self.progress.add_batch(losses, len(group) * rows_of(group[0]), len(group))
+        self.progress.seconds += time.monotonic() - begun
+        if self._wish.signal is not None or time.monotonic() - self._saved >= self._train.checkpoint:
+            self._save()
+        self._heed()
+
+    def _heed(self) -> None:
+        """Stop where a signal asked to; a checkpoint was just written."""
+        if self._wish.signal is not None:
+            raise Interrupted(self._wish.signal, self._job.folder.path, self.progress.step)
+
+    def _rate(self) -> float:
+        peak = optimizer_of(self._spec).lr
+        return learning_rate(self._train.schedule, peak, self.progress.step + 1, self._job.plan.steps)
+
+    def _updated(self, update: Update) -> None:
+        p = self.progress
+        p.step += 1
+        if not math.isfinite(update.grad_norm):
+            raise self._diverged(f"step {p.step} (epoch {p.epoch + 1}): the gradient's norm is {update.grad_norm}")
+        p.norms, p.updates, p.lr = p.norms + update.grad_norm, p.updates + 1, update.lr
+        total = self._job.plan.steps
+        event = Step(self._job.seed, p.step, total, p.epoch + 1, update.loss, update.lr, update.grad_norm, p.seconds)
+        self._watcher.step(event)
+
+    def _check(self, loss: float, number: int) -> None:
+        p = self.progress
+        place = f"step {p.step + 1} (epoch {p.epoch + 1}, pass {number})"
+        if not math.isfinite(loss):
+            raise self._diverged(f"{place}: the loss is {loss}")
+        if p.first_loss is None:
+            p.first_loss = loss
+        limit = self._train.diverged * p.first_loss
+        if p.first_loss > 0 and loss > limit:
+            raise self._diverged(f"{place}: the loss is {loss:.4g}, more than {limit:.4g} (train.diverged)")
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(f"{what}; the last good checkpoint is {self._job.folder.checkpoint} (step {self._at})")
+
+    # -- the end of an epoch -----------------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        p, train = self.progress, self.progress.train_scores()
+        self._judge.set_params(self._executable.averaged())
+        valid = score(self._judge, self._job.plan.data.splits["valid"], batch=self._train.batch)
+        for found in valid:
+            if not math.isfinite(found.loss):
+                raise self._diverged(f"validation after epoch {p.epoch + 1}, pass {found.number}: loss {found.loss}")
+        best = p.judge(valid)
+        if best:
+            self._best = self._judge.params
+        self._record(train, valid)
+        seconds = p.seconds
+        p.end_epoch()
+        self._stepper.forget()
+        self._save()
+        if best:
+            self._judge.save(self._job.folder.weights)
+        event = EpochDone(self._job.seed, p.epoch, self._train.epochs, p.step, train, valid, best, seconds)
+        self._watcher.epoch(event)
+
+    def _record(self, train: Iterable[Score], valid: Iterable[Score]) -> None:
+        p = self.progress
+        more = {"lr": p.lr, "grad_norm": p.norms / p.updates, "seconds": p.seconds}
+        lines = [metrics.record(p.step, p.epoch + 1, "train", found, **more) for found in train]
+        lines += [metrics.record(p.step, p.epoch + 1, "valid", found) for found in valid]
+        self._metrics.append(lines)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        path = self._job.folder.checkpoint
+        moment = Checkpoint(
+            origin=self._job.origin,
+            progress=replace(self.progress),
+            metrics_bytes=self._metrics.length,
+            snapshot=self._executable.snapshot(),
+            carries=self._stepper.carries(),
+            rows=self._stepper.carried_rows,
+            best=self._best,
+        )
+        moment.save(path)
+        self._mark()
+        self._watcher.checkpoint(path, self.progress.step)
+
+    def _mark(self) -> None:
+        self._saved, self._at = time.monotonic(), self.progress.step
+
+    # -- after training ----------------------------------------------------------------------------------------------
+
+    def test(self) -> Sequence[Score]:
+        """Score the test split, which chose nothing, with the best parameters, and write them and the scores."""
+        p = self.progress
+        self._judge.set_params(self._best)
+        self._judge.save(self._job.folder.weights)
+        split = self._job.plan.data.splits.get("test")
+        scores = score(self._judge, split, batch=self._train.batch) if split is not None else ()
+        self._metrics.append(metrics.record(p.best_step, p.best_epoch, "test", found) for found in scores)
+        return scores

@@ -1,0 +1,75 @@
+"""The nest: windows in the order a loader deals them -> groups -> spans of passes, and micro-batches of rows.
+
+A group is what one span or more cover completely: one window per row, or k of them for `backprop: {windows: k}`. Its
+windows have the same rows, so a group ends early where the number of rows changes, and at the end of an epoch.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from hrmsearch.ir import Lifetime, Nest
+from hrmsearch.runtime import Pass, Span
+from hrmsearch.tasks.base import Split
+from hrmsearch.tasks.loaders import Batch, train_batches
+
+Group = Sequence[Batch]
+
+
+def rows_of(batch: Batch) -> int:
+    """Return the number of rows of a batch."""
+    return len(next(iter(batch.arrays.values())))
+
+
+def group_length(nest: Nest) -> int:
+    """Return how many windows of each row a group holds, unless it ends early."""
+    unit, length = nest.backprop
+    return length if unit == "windows" else 1
+
+
+def groups(batches: Iterable[Batch], length: int) -> Iterator[Group]:
+    """Yield runs of up to `length` batches with equal numbers of rows."""
+    group: list[Batch] = []
+    for batch in batches:
+        if group and (len(group) == length or rows_of(batch) != rows_of(group[0])):
+            yield group
+            group = []
+        group.append(batch)
+    if group:
+        yield group
+
+
+def micro_batches(group: Group, rows: int) -> list[Group]:
+    """Split the rows of a group into micro-batches of `rows`, the last one perhaps shorter."""
+    count = rows_of(group[0])
+    return [
+        [Batch({name: a[i : i + rows] for name, a in batch.arrays.items()}, batch.reset) for batch in group]
+        for i in range(0, count, rows)
+    ]
+
+
+def passes(batch: Batch, count: int) -> list[Pass]:
+    """Return the passes over a window: the first restores what the loader says, the others what lives for one pass.
+
+    The last one is marked, since some states commit only there.
+    """
+    resets = [batch.reset] + [Lifetime.PASS] * (count - 1)
+    return [Pass(batch.arrays, int(reset), i == count - 1) for i, reset in enumerate(resets)]
+
+
+def spans(group: Group, nest: Nest) -> list[Span]:
+    """Return a group's passes cut into the stretches that gradient crosses, in order."""
+    calls = [call for batch in group for call in passes(batch, nest.passes)]
+    unit, length = nest.backprop
+    size = length if unit == "passes" else len(calls)
+    return [calls[i : i + size] for i in range(0, len(calls), size)]
+
+
+def updates(group_size: int, nest: Nest) -> int:
+    """Return how many optimiser steps a group of `group_size` windows takes."""
+    unit, length = nest.backprop
+    return 1 if nest.step == "window" or unit == "windows" else -(-group_size * nest.passes // length)
+
+
+def updates_per_epoch(split: Split, nest: Nest, batch: int) -> int:
+    """Return how many optimiser steps an epoch takes with `batch` rows at a time; every epoch takes the same."""
+    dealt = train_batches(split, nest.loader, batch, 0, 0)
+    return sum(updates(len(group), nest) for group in groups(dealt, group_length(nest)))

@@ -1,0 +1,74 @@
+"""How far a run is, in numbers; with the arrays of a checkpoint it is all that the rest of the run depends on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from hrmsearch.errors import RunError
+from hrmsearch.train.scores import Score
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters, sums over the epoch under way, and the best epoch.
+
+    epoch: epochs done. batch: batches of the next epoch done. step: optimiser steps done. first_loss: of the first
+    pass of all, which tells a runaway loss. losses: by pass, summed over the rows of this epoch. norms: gradient norms,
+    summed over its `updates`. lr: of the last step. seconds: of training in this epoch. best: validation losses by
+    pass at `best_epoch`, which counts from 1.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    first_loss: float | None = None
+    losses: list[float] = field(default_factory=list[float])
+    rows: int = 0
+    norms: float = 0.0
+    updates: int = 0
+    lr: float = 0.0
+    seconds: float = 0.0
+    epoch_seconds: list[float] = field(default_factory=list[float])
+    best: list[float] = field(default_factory=list[float])
+    best_epoch: int = 0
+    best_step: int = 0
+
+    def add_batch(self, losses: Sequence[float], rows: int, batches: int) -> None:
+        """Count a trained group: its mean losses by pass, weighted by rows (of all its batches)."""
+        before = self.losses or [0.0] * len(losses)
+        self.losses = [total + loss * rows for total, loss in zip(before, losses, strict=True)]
+        self.rows += rows
+        self.batch += batches
+
+    def train_scores(self) -> tuple[Score, ...]:
+        """Return the mean training loss by pass over the epoch under way."""
+        return tuple(Score(i + 1, total / self.rows) for i, total in enumerate(self.losses))
+
+    def valid_scores(self) -> tuple[Score, ...]:
+        """Return the validation scores of the best epoch."""
+        return tuple(Score(i + 1, loss) for i, loss in enumerate(self.best))
+
+    def judge(self, valid: Sequence[Score]) -> bool:
+        """Take the validation scores of the epoch under way; return whether its last pass is better than ever."""
+        better = not self.best or valid[-1].loss < self.best[-1]
+        if better:
+            self.best = [score.loss for score in valid]
+            self.best_epoch, self.best_step = self.epoch + 1, self.step
+        return better
+
+    def end_epoch(self) -> None:
+        """Count the epoch under way as done."""
+        self.epoch_seconds.append(self.seconds)
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.losses, self.rows, self.norms, self.updates, self.seconds = [], 0, 0.0, 0, 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Return the progress as JSON values, which keep every bit of a float."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Progress":
+        """Return the progress that a record holds; raises RunError for any other record."""
+        if set(record) != {f.name for f in fields(cls)}:
+            raise RunError("the progress it holds is of another version of hrmsearch")
+        return cls(**record)

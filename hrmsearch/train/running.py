@@ -1,0 +1,142 @@
+"""Training every seed of a spec, one directory each."""
+
+from typing import Any
+
+from hrmsearch.analyses import Diagnostic, validate
+from hrmsearch.errors import UnsoundError
+from hrmsearch.ir import Graph, text
+from hrmsearch.lowering import lower
+from hrmsearch.spec.load import render
+from hrmsearch.spec.model import Spec
+from hrmsearch.tasks.loaders import train_batch_count
+from hrmsearch.train import checkpoint, manifest
+from hrmsearch.train.compiling import compile_for, source_for
+from hrmsearch.train.files import RunFolder, write
+from hrmsearch.train.interrupting import Interrupted, Wish, listening
+from hrmsearch.train.job import Job, Plan
+from hrmsearch.train.loop import Trainer
+from hrmsearch.train.options import RunOptions
+from hrmsearch.train.scores import SeedResult
+from hrmsearch.train.watch import SeedStarted, Watcher
+
+
+def run(spec: Spec, options: RunOptions, watcher: Watcher) -> list[SeedResult]:
+    """Train each of the spec's seeds in turn and return their results, in the order of the seeds.
+
+    A seed's files go to `<out>/<name>/seed-<seed>/`: `spec.yaml`, `spec.resolved.yaml`, `graph.ir`, `model.py`,
+    `manifest.json`, `metrics.jsonl`, `model.safetensors` (the best parameters so far), and `checkpoint.safetensors`
+    until the seed is finished. With `options.resume` an unfinished seed goes on from its checkpoint, on the CPU bit for
+    bit as if it had never stopped, a finished one is reported from its manifest, and a missing one is trained.
+
+    Raises UnsoundError for an error diagnostic that the spec does not accept; RunError where a folder is taken, cannot
+    be written, or holds another run; DataError where the corpus cannot be had; DivergedError where training ran away;
+    Interrupted after SIGINT or SIGTERM, with a checkpoint written.
+    """
+    folders = {seed: RunFolder(options.out / spec.name / f"seed-{seed}") for seed in spec.seeds}
+    for folder in folders.values():
+        folder.refuse_if_foreign() if options.resume else folder.refuse_if_used()
+    graph = lower(spec)
+    diagnostics = _sound(graph, spec)
+    data = spec.task.load()
+    watcher.headline(data.headline)
+    plan = Plan(spec, graph, data, options, diagnostics)
+    with listening() as wish:
+        return [_seed(Job(plan, seed, folder), watcher, wish) for seed, folder in folders.items()]
+
+
+def _sound(graph: Graph, spec: Spec) -> tuple[Diagnostic, ...]:
+    """Return what the analyses found; raises UnsoundError where that forbids training."""
+    found = tuple(validate(graph, spec))
+    stopping = [str(one) for one in found if one.stops]
+    if stopping:
+        codes = ", ".join(sorted({one.code for one in found if one.stops}))
+        hint = f"not trained: mend the spec, or accept {codes} in it with a reason (accept: {{HS...: why}})"
+        raise UnsoundError("\n\n".join([*stopping, hint]))
+    return found
+
+
+def _seed(job: Job, watcher: Watcher, wish: Wish) -> SeedResult:
+    """Train one seed, go on with it, or report it."""
+    if wish.signal is not None:
+        raise Interrupted(wish.signal, job.folder.path, 0)
+    found = _found(job) if job.plan.options.resume else None
+    if found is not None and found["status"] == "finished":
+        job.folder.remove_checkpoint()
+        result = SeedResult.of(job.folder.path, found)
+    else:
+        result = _train(job, _checkpoint(job, watcher), watcher, wish)
+    watcher.finished(result)
+    return result
+
+
+def _found(job: Job) -> dict[str, Any] | None:
+    """Return the manifest in a run's folder; raises RunError where it is of another run."""
+    if not job.folder.manifest.exists():
+        return None
+    found = manifest.read(job.folder.manifest)
+    checkpoint.check(job.folder.path, "a run", manifest.origin_of(found), job.origin)
+    return found
+
+
+def _checkpoint(job: Job, watcher: Watcher) -> checkpoint.Checkpoint | None:
+    if not job.plan.options.resume:
+        return None
+    if job.folder.checkpoint.exists():
+        return checkpoint.load(job.folder.checkpoint, job.origin)
+    watcher.note(f"{job.folder.path}: nothing to resume; it starts afresh")
+    return None
+
+
+def _train(job: Job, start: checkpoint.Checkpoint | None, watcher: Watcher, wish: Wish) -> SeedResult:
+    plan = job.plan
+    executable = compile_for(plan.spec, plan.graph, plan.options)
+    judge = compile_for(plan.spec, plan.graph, plan.options, training=False)
+    described = manifest.describe(job)
+    _write_description(job, described)
+    trainer = Trainer(job, executable, judge, watcher, wish)
+    if start is None:
+        trainer.begin()
+    else:
+        trainer.resume(start)
+    watcher.started(_started(job, trainer, resumed=start is not None))
+    trainer.train()
+    described |= manifest.results(job, trainer.progress, trainer.test())
+    write(job.folder.manifest, manifest.dump(described))
+    job.folder.remove_checkpoint()
+    return SeedResult.of(job.folder.path, described)
+
+
+def _started(job: Job, trainer: Trainer, *, resumed: bool) -> SeedStarted:
+    plan = job.plan
+    return SeedStarted(
+        seed=job.seed,
+        run_dir=job.folder.path,
+        resumed=resumed,
+        params=plan.params,
+        flops=plan.batch_flops,
+        epochs=plan.spec.train.epochs,
+        batches=train_batch_count(plan.data.splits["train"], plan.graph.nest.loader, plan.batch),
+        steps=plan.steps,
+        step=trainer.progress.step,
+    )
+
+
+def _write_description(job: Job, described: dict[str, Any]) -> None:
+    """Write what is known before training: again on every start, since what runs is what is installed now."""
+    folder, plan = job.folder, job.plan
+    folder.make()
+    write(folder.spec, _as_written(plan.spec))
+    write(folder.resolved, render(plan.spec))
+    write(folder.graph, text(plan.graph))
+    write(folder.source, source_for(plan.graph, plan.options))
+    write(folder.manifest, manifest.dump(described))
+
+
+def _as_written(spec: Spec) -> str:
+    """Return a spec's own text with its overrides as comments below; the resolved text, if it came from none."""
+    source = spec.source
+    if source is None:
+        return render(spec)
+    changes = [f"# --set {override}" for override in manifest.overrides_of(spec)]
+    head = ["", "# overrides of this run; spec.resolved.yaml has them applied"] if changes else []
+    return "\n".join([source.text.rstrip("\n"), *head, *changes]) + "\n"

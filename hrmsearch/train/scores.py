@@ -1,0 +1,191 @@
+"""What a model scored: per pass, per seed, over seeds, and never over two corpora."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hrmsearch.errors import RunError
+from hrmsearch.tasks.base import Control
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the targets cost after a pass: `number` counts from 1, loss in nats per target."""
+
+    number: int
+    loss: float
+
+    @property
+    def ppl(self) -> float:
+        """Perplexity, exp(loss); infinite where that is too large for a float."""
+        return math.exp(self.loss) if self.loss < 700 else math.inf
+
+    @property
+    def bpc(self) -> float:
+        """Bits per target."""
+        return self.loss / math.log(2)
+
+    def record(self) -> dict[str, Any]:
+        """Return the score in the words of `metrics.jsonl`; an infinite perplexity is null."""
+        return {"pass": self.number, "loss": self.loss, "ppl": _finite(self.ppl), "bpc": self.bpc}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Score":
+        """Return the score that a record holds."""
+        return cls(record["pass"], record["loss"])
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which results may be put side by side: the corpus by name and content, and the spec by hash."""
+
+    corpus: str
+    data: str
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """What one seed came to.
+
+    valid: scores by pass of the best epoch, which validation chose. test: the same parameters on text that chose
+    nothing; empty without a test split. epochs: trained, counting those after the best.
+    """
+
+    name: str
+    seed: int
+    run_dir: Path
+    identity: Identity
+    params: int
+    best_epoch: int
+    epochs: int
+    steps: int
+    valid: tuple[Score, ...]
+    test: tuple[Score, ...]
+    controls: tuple[Control, ...]
+    seconds_per_epoch: float
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The result as JSON values: `metrics["valid"][-1]["ppl"]` is the last pass on valid."""
+        return {
+            "best_epoch": self.best_epoch,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "valid": [score.record() for score in self.valid],
+            "test": [score.record() for score in self.test],
+        }
+
+    @classmethod
+    def of(cls, run_dir: Path, manifest: Mapping[str, Any]) -> "SeedResult":
+        """Return the result that a finished manifest holds.
+
+        Raises RunError where the manifest is unfinished or foreign.
+        """
+        try:
+            metrics = manifest["metrics"]
+            return cls(
+                name=manifest["name"],
+                seed=manifest["seed"],
+                run_dir=run_dir,
+                identity=Identity(manifest["data"]["corpus"], manifest["data"]["sha256"], manifest["spec_hash"]),
+                params=manifest["params"],
+                best_epoch=metrics["best_epoch"],
+                epochs=metrics["epochs"],
+                steps=metrics["steps"],
+                valid=tuple(map(Score.of, metrics["valid"])),
+                test=tuple(map(Score.of, metrics["test"])),
+                controls=tuple(Control(**control) for control in manifest["controls"]),
+                seconds_per_epoch=manifest["seconds_per_epoch"],
+            )
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{run_dir}: the manifest is unfinished or foreign ({error!r})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and sample standard deviation of n values; the deviation of one value is None."""
+
+    mean: float
+    sd: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread of values, of which there is at least one."""
+        n = len(values)
+        mean = math.fsum(values) / n
+        sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else None
+        return cls(mean, sd, n)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A spec's results over seeds on one corpus.
+
+    metrics: `metrics[split][pass - 1][metric]` for `loss`, `ppl` and `bpc`. best_epoch: over seeds. controls: what
+    counting alone achieves on the same characters.
+    """
+
+    name: str
+    identity: Identity
+    params: int
+    seeds: tuple[int, ...]
+    metrics: Mapping[str, Sequence[Mapping[str, Spread]]]
+    best_epoch: Spread
+    seconds_per_epoch: Spread
+    controls: tuple[Control, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return the summary as JSON values."""
+        return asdict(self)
+
+
+def summarise(results: Sequence[SeedResult]) -> Summary:
+    """Return mean and spread over the seeds of one spec on one corpus.
+
+    Raises RunError for no results, a seed that occurs twice, and results of several corpora or specs.
+    """
+    if not results:
+        raise RunError("there are no results to summarise")
+    _check_alike(results)
+    first = results[0]
+    return Summary(
+        name=first.name,
+        identity=first.identity,
+        params=first.params,
+        seeds=tuple(result.seed for result in results),
+        metrics={"valid": _by_pass([r.valid for r in results]), "test": _by_pass([r.test for r in results])},
+        best_epoch=Spread.of([result.best_epoch for result in results]),
+        seconds_per_epoch=Spread.of([result.seconds_per_epoch for result in results]),
+        controls=first.controls,
+    )
+
+
+def _check_alike(results: Sequence[SeedResult]) -> None:
+    corpora = {(r.identity.corpus, r.identity.data) for r in results}
+    if len(corpora) > 1:
+        names = ", ".join(sorted({f"{corpus} ({sha[:8]})" for corpus, sha in corpora}))
+        raise RunError(f"results on different corpora never share a table: {names}")
+    if len({r.identity.spec for r in results}) > 1:
+        raise RunError(f"results of different specs are not seeds of one: {', '.join(str(r.run_dir) for r in results)}")
+    seeds = [result.seed for result in results]
+    if len(set(seeds)) != len(seeds):
+        raise RunError(f"a seed occurs twice among {seeds}")
+
+
+def _by_pass(scores: Sequence[Sequence[Score]]) -> list[dict[str, Spread]]:
+    return [
+        {
+            "loss": Spread.of([score.loss for score in column]),
+            "ppl": Spread.of([score.ppl for score in column]),
+            "bpc": Spread.of([score.bpc for score in column]),
+        }
+        for column in zip(*scores, strict=True)
+    ]

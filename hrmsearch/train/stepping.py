@@ -1,0 +1,106 @@
+"""Optimiser steps: a group of windows goes through its spans, in micro-batches whose gradients add up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hrmsearch.ir import Lifetime
+from hrmsearch.runtime import Array, Carry, Executable, Span
+from hrmsearch.train.nest import Group, micro_batches, rows_of, spans
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An optimiser step: the loss of the last pass before it, and the gradient's norm before clipping."""
+
+    loss: float
+    grad_norm: float
+    lr: float
+
+
+#: is told every pass's loss as soon as it is known, with the pass's number in the window, from 1
+Check = Callable[[float, int], None]
+
+
+class Stepper:
+    """Moves an executable's parameters, group by group, and hands each micro-batch's carry from group to group.
+
+    With `accumulate: a` a batch of a * rows is computed `rows` rows at a time: for each span every micro-batch adds its
+    gradient, weighted by its share of the rows, before the one update, so the step is that of the whole batch (exactly
+    so for a loss that is a mean over as many targets in every row). rate: the learning rate of the next step.
+    """
+
+    def __init__(self, executable: Executable, rows: int, rate: Callable[[], float], check: Check) -> None:
+        self._executable = executable
+        self._nest = executable.graph.nest
+        self._rows = rows
+        self._rate = rate
+        self._check = check
+        self._carries: list[Carry] = []
+        self._carried_rows: list[int] = []
+
+    def step(self, group: Group, updated: Callable[[Update], None]) -> list[float]:
+        """Train on a group and return its losses by pass, averaged over rows and windows; hears of every update."""
+        parts = micro_batches(group, self._rows)
+        rows = [rows_of(part[0]) for part in parts]
+        self._enter(group, rows)
+        weights = [count / sum(rows) for count in rows]
+        losses: list[float] = []
+        columns = list(zip(*(spans(part, self._nest) for part in parts), strict=True))
+        for i, column in enumerate(columns):
+            due = self._nest.step == "span" or i == len(columns) - 1
+            found, norm = self._span(column, weights, len(losses), due)
+            losses += found
+            if norm is not None:
+                updated(Update(found[-1], *norm))
+        windows, passes = len(group), self._nest.passes
+        return [sum(losses[i::passes]) / windows for i in range(passes)]
+
+    def _enter(self, group: Group, rows: list[int]) -> None:
+        """Keep the carry of rows that go on; rows that start afresh, or are as many as none before, get a new one."""
+        if group[0].reset >= Lifetime.STREAM or rows != self._carried_rows:
+            tokens = next(iter(group[0].arrays.values())).shape[1]
+            self._carries = [self._executable.init_carry(count, tokens) for count in rows]
+            self._carried_rows = rows
+
+    def _span(
+        self, parts: Sequence[Span], weights: Sequence[float], done: int, due: bool
+    ) -> tuple[list[float], tuple[float, float] | None]:
+        """Run one span of every micro-batch; return its losses and, with an update, the norm and the rate."""
+        if due and len(parts) == 1 and self._nest.step == "span":
+            rate = self._rate()
+            result, norm = self._executable.train_step(parts[0], self._carries[0], rate)
+            self._carries[0] = result.carry
+            self._judge(result.losses, done)
+            return result.losses, (norm, rate)
+        total = [0.0] * len(parts[0])
+        for i, (span, weight) in enumerate(zip(parts, weights, strict=True)):
+            result = self._executable.backward(span, self._carries[i], weight)
+            self._carries[i] = result.carry
+            total = [t + weight * loss for t, loss in zip(total, result.losses, strict=True)]
+        self._judge(total, done)
+        if not due:
+            return total, None
+        rate = self._rate()
+        return total, (self._executable.update(rate), rate)
+
+    def _judge(self, losses: Sequence[float], done: int) -> None:
+        for i, loss in enumerate(losses, start=done):
+            self._check(loss, i % self._nest.passes + 1)
+
+    def carries(self) -> list[dict[str, Array]]:
+        """Return the carry of every micro-batch, to be kept."""
+        return [self._executable.carry_to_numpy(carry) for carry in self._carries]
+
+    def restore(self, carries: Sequence[Mapping[str, Array]], rows: Sequence[int]) -> None:
+        """Continue with carries that were kept, of micro-batches of so many rows."""
+        self._carries = [self._executable.carry_from_numpy(arrays) for arrays in carries]
+        self._carried_rows = list(rows)
+
+    @property
+    def carried_rows(self) -> list[int]:
+        """Rows of each micro-batch whose carry is kept."""
+        return list(self._carried_rows)
+
+    def forget(self) -> None:
+        """Drop every carry: an epoch ended."""
+        self._carries, self._carried_rows = [], []

@@ -1,0 +1,94 @@
+"""What training tells while it goes on: a watcher renders it, for a terminal, a pipe or a program."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hrmsearch.train.scores import Score, SeedResult
+
+
+@dataclass(frozen=True, slots=True)
+class SeedStarted:
+    """A seed begins, or goes on when `resumed`.
+
+    params: number of parameters. flops: contraction FLOPs of all passes over one batch of full windows, forward and
+    backward. batches: per epoch. steps: optimiser steps if all epochs run. step: steps done already.
+    """
+
+    seed: int
+    run_dir: Path
+    resumed: bool
+    params: int
+    flops: int
+    epochs: int
+    batches: int
+    steps: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An optimiser step was taken.
+
+    step: counts from 1. total: steps if all epochs run. epoch: from 1. loss: of the last pass in the step's spans.
+    seconds: of training in this epoch, before this step's batch.
+    """
+
+    seed: int
+    step: int
+    total: int
+    epoch: int
+    loss: float
+    lr: float
+    grad_norm: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """An epoch was trained and validated; scores by pass, `best` when the last pass is better than ever.
+
+    seconds: training, without validation.
+    """
+
+    seed: int
+    epoch: int
+    epochs: int
+    step: int
+    train: Sequence[Score]
+    valid: Sequence[Score]
+    best: bool
+    seconds: float
+
+
+class Watcher(Protocol):
+    """Hears of everything in order; the base does nothing, so a watcher overrides what it cares about."""
+
+    def headline(self, text: str) -> None:
+        """Hear which corpus is used; the first event of all, once per run."""
+
+    def note(self, text: str) -> None:
+        """Hear a sentence that a person should read, such as that nothing was there to resume."""
+
+    def started(self, event: SeedStarted) -> None:
+        """Hear that a seed begins or goes on."""
+
+    def step(self, event: Step) -> None:
+        """Hear of an optimiser step."""
+
+    def epoch(self, event: EpochDone) -> None:
+        """Hear of an epoch's scores."""
+
+    def checkpoint(self, path: Path, step: int) -> None:
+        """Hear that a checkpoint is safely on disk."""
+
+    def stopped_early(self, seed: int, epoch: int, best_epoch: int) -> None:
+        """Hear that patience ran out after `epoch`."""
+
+    def finished(self, result: SeedResult) -> None:
+        """Hear a seed's result, trained now or found finished."""
+
+
+class Silent(Watcher):
+    """Hears and says nothing."""

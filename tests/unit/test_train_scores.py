@@ -1,0 +1,64 @@
+"""Scores and summaries: the arithmetic, and that corpora are never mixed."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hrmsearch.errors import RunError
+from hrmsearch.tasks.base import Control
+from hrmsearch.train import Identity, Score, SeedResult, Spread, summarise
+
+
+def result(seed: int, loss: float) -> SeedResult:
+    return SeedResult(
+        name="m",
+        seed=seed,
+        run_dir=Path(f"runs/m/seed-{seed}"),
+        identity=Identity("pydoc", "d" * 64, "s" * 64),
+        params=10,
+        best_epoch=seed + 1,
+        epochs=5,
+        steps=50,
+        valid=(Score(1, loss), Score(2, 2 * loss)),
+        test=(Score(1, loss), Score(2, 2 * loss)),
+        controls=(Control("unigram", "", {"valid": {"ppl": 23.0}}),),
+        seconds_per_epoch=1.0,
+    )
+
+
+def test_perplexity_and_bits_follow_from_the_loss() -> None:
+    score = Score(1, math.log(8))
+    assert score.ppl == pytest.approx(8)
+    assert score.bpc == pytest.approx(3)
+    assert Score(1, 1e4).record()["ppl"] is None
+
+
+def test_a_summary_has_mean_deviation_and_number_for_every_pass() -> None:
+    summary = summarise([result(0, 1.0), result(1, 2.0), result(2, 3.0)])
+    assert summary.seeds == (0, 1, 2)
+    assert summary.metrics["valid"][0]["loss"] == Spread(2.0, 1.0, 3)
+    assert summary.metrics["test"][1]["loss"] == Spread(4.0, 2.0, 3)
+    assert summary.controls[0].name == "unigram"
+
+
+def test_one_seed_has_no_deviation() -> None:
+    assert summarise([result(0, 1.0)]).metrics["valid"][0]["loss"] == Spread(1.0, None, 1)
+
+
+def test_results_on_two_corpora_are_refused_even_under_one_name() -> None:
+    first, second = result(0, 1.0), result(1, 1.0)
+    for identity in (Identity("wikitext2", "e" * 64, "s" * 64), Identity("pydoc", "e" * 64, "s" * 64)):
+        with pytest.raises(RunError, match="different corpora never share a table"):
+            summarise([first, replace(second, identity=identity)])
+
+
+def test_results_of_two_specs_or_twice_of_one_seed_are_refused() -> None:
+    first = result(0, 1.0)
+    with pytest.raises(RunError, match="different specs"):
+        summarise([first, replace(result(1, 1.0), identity=Identity("pydoc", "d" * 64, "t" * 64))])
+    with pytest.raises(RunError, match="twice"):
+        summarise([first, first])
+    with pytest.raises(RunError, match="no results"):
+        summarise([])
