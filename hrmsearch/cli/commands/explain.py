@@ -1,0 +1,154 @@
+"""`hrmsearch explain`: what a spec becomes, what it costs, and what can be proved of it; or a diagnostic's page."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hrmsearch.cli import options
+
+if TYPE_CHECKING:
+    from hrmsearch.analyses import Diagnostic
+    from hrmsearch.ir import Graph
+    from hrmsearch.passes import CompilerPass
+    from hrmsearch.spec.model import Spec
+
+
+@click.command("explain")
+@click.argument("spec", metavar="SPEC|CODE", type=options.SpecName())
+@options.overrides
+@click.option(
+    "--passes", metavar="NAMES", help="Compiler passes to run, such as fold,cse; `none` for the graph as lowered."
+)
+@click.option("--print-between", is_flag=True, help="Print the IR as lowered and after each compiler pass.")
+@click.option("--batch", type=click.IntRange(min=1), metavar="B", help="Rows to count for; the spec's batch.")
+@click.option("--tokens", type=click.IntRange(min=1), metavar="T", help="Tokens to count for; the spec's window.")
+@options.as_json
+def command(
+    spec: str,
+    overrides: tuple[str, ...],
+    passes: str | None,
+    print_between: bool,
+    batch: int | None,
+    tokens: int | None,
+    as_json: bool,
+) -> None:
+    """Show what SPEC becomes and what it costs.
+
+    Prints the IR as a backend is given it, after the compiler passes, then parameters, states, and costs of that IR.
+    With the CODE of a diagnostic, such as HS101, prints its page.
+    """
+    if re.fullmatch(r"HS\d+", spec):
+        _page(spec)
+        return
+    if as_json and print_between:
+        raise click.UsageError("--json prints one object, so --print-between has no place in it")
+    explained = _explain(spec, overrides, passes, batch, tokens)
+    if as_json:
+        _for_programs(explained)
+        return
+    if print_between:
+        _between(explained)
+    _for_people(explained)
+
+
+def _page(code: str) -> None:
+    from hrmsearch.analyses import page
+
+    click.echo(page(code), nl=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    spec: "Spec"
+    lowered: "Graph"
+    steps: "Sequence[CompilerPass]"
+    batch: int
+    tokens: int
+
+    def graphs(self) -> "Iterator[tuple[str, Graph]]":
+        """Yield the graph as lowered and after each compiler pass, with what made it."""
+        from hrmsearch import passes
+
+        graph = self.lowered
+        yield "lowering", graph
+        for step in self.steps:
+            graph = passes.run(graph, [step])
+            yield getattr(step, "__name__", type(step).__name__), graph
+
+    def final(self) -> "Graph":
+        """Return the graph after all compiler passes."""
+        return list(self.graphs())[-1][1]
+
+    def diagnostics(self) -> "Sequence[Diagnostic]":
+        """Return what the analyses found."""
+        from hrmsearch.analyses import validate
+
+        return validate(self.lowered, self.spec)
+
+
+def _explain(
+    name: str, overrides: tuple[str, ...], passes: str | None, batch: int | None, tokens: int | None
+) -> _Explained:
+    from hrmsearch.cli.compiler_passes import named
+    from hrmsearch.errors import HrmsearchError
+    from hrmsearch.lowering import lower
+    from hrmsearch.spec.load import load
+
+    steps = named(passes)
+    spec = load(name, overrides)
+    window = spec.task.window
+    if tokens is not None and tokens > window:
+        raise HrmsearchError(f"--tokens {tokens}: a window of {name} holds {window}")
+    return _Explained(spec, lower(spec), steps, batch or spec.train.batch, tokens or window)
+
+
+def _for_programs(explained: _Explained) -> None:
+    from hrmsearch.analyses import cost
+    from hrmsearch.cli.terminal import print_json
+    from hrmsearch.ir import text
+    from hrmsearch.report.diagnostics import record
+    from hrmsearch.report.structure import cost_record, parameter_record, state_record
+
+    graph = explained.final()
+    data: dict[str, Any] = {
+        "name": explained.spec.name,
+        "spec": explained.spec.file,
+        **cost_record(cost(graph), explained.batch, explained.tokens),
+        "parameters": parameter_record(graph),
+        "states": state_record(graph),
+        "diagnostics": list(map(record, explained.diagnostics())),
+        "ir": text(graph),
+    }
+    print_json(data)
+
+
+def _between(explained: _Explained) -> None:
+    from hrmsearch.ir import text
+
+    *before, (last, _) = explained.graphs()
+    for name, graph in before:
+        click.echo(f"-- after {name}\n{text(graph)}")
+    click.echo(f"-- after {last}, the last")
+
+
+def _for_people(explained: _Explained) -> None:
+    from hrmsearch.analyses import cost
+    from hrmsearch.cli.terminal import print_table
+    from hrmsearch.ir import text
+    from hrmsearch.report.diagnostics import listing
+    from hrmsearch.report.structure import cost_table, parameter_table, state_table
+
+    spec, graph = explained.spec, explained.final()
+    click.echo(text(graph))
+    click.echo(f"{spec.name} ({spec.file})\n{spec.about}\n")
+    print_table(parameter_table(graph))
+    if graph.states:
+        print_table(state_table(graph))
+    costs = cost(graph)
+    print_table(cost_table(costs, explained.batch, explained.tokens))
+    per_token = costs.flops_per_token
+    click.echo(f"training takes {per_token:,.0f} FLOP a token in contractions, over all passes of a full window\n")
+    click.echo(listing(explained.diagnostics()))

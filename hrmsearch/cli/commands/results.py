@@ -1,0 +1,34 @@
+"""`hrmsearch results`: finished runs side by side, on the terminal or as Markdown in a file."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("results")
+@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write Markdown here too.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def command(folders: tuple[Path, ...], output: Path | None, force: bool) -> None:
+    """Compare finished runs, a row per spec.
+
+    FOLDER is a run, or a folder above runs such as `runs`. Rows are means and deviations over seeds; each corpus has a
+    table of its own, with the n-gram controls on its text.
+    """
+    from hrmsearch.cli.files import may_write, write_text
+    from hrmsearch.cli.terminal import print_table
+    from hrmsearch.errors import RunError
+    from hrmsearch.report.runs import results_in, tables
+
+    if output is not None:
+        may_write(output, force=force)
+    finished, unfinished = results_in(folders)
+    for folder in unfinished:
+        click.echo(f"{folder}: not finished, left out", err=True)
+    if not finished:
+        raise RunError("none of these runs is finished")
+    made = tables(finished)
+    for table in made:
+        print_table(table)
+    if output is not None:
+        write_text(output, "\n".join(table.markdown() for table in made))

@@ -1,0 +1,80 @@
+"""`hrmsearch run`: trains every seed of a spec and tells what came of it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hrmsearch.cli import options
+
+if TYPE_CHECKING:
+    from hrmsearch.spec.model import Spec
+    from hrmsearch.train import RunOptions
+
+
+@click.command("run")
+@options.spec
+@options.overrides
+@options.backend
+@options.device
+@click.option(
+    "--out",
+    default=Path("runs"),
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The folder of all runs; a seed's files go to DIR/<name>/seed-<seed>.",
+)
+@click.option("--resume", is_flag=True, help="Continue an interrupted run from its last checkpoint.")
+@options.as_json
+def command(
+    spec: str, overrides: tuple[str, ...], backend: str, device: str, out: Path, resume: bool, as_json: bool
+) -> None:
+    """Train SPEC over its seeds.
+
+    Prints a line per epoch, or a live bar on a terminal, and ends with a table: a row per seed, mean and standard
+    deviation, and n-gram controls on the same text. Ctrl-C leaves a run that --resume continues exactly.
+    """
+    from hrmsearch.spec.load import load
+    from hrmsearch.train import RunOptions
+
+    chosen = RunOptions(backend, device, out, resume, command=tuple(sys.argv))
+    loaded = load(spec, overrides)
+    if as_json:
+        _for_programs(loaded, chosen)
+    else:
+        _for_people(loaded, chosen)
+
+
+def _warnings(spec: "Spec") -> list[str]:
+    """Return a line per error that the analyses prove and the spec does not accept."""
+    from hrmsearch.analyses import validate
+    from hrmsearch.lowering import lower
+
+    found = [diagnostic for diagnostic in validate(lower(spec), spec) if diagnostic.stops]
+    return [f"{one.code} {one.name} at {one.place}: {one.message}; hrmsearch explain {one.code}" for one in found]
+
+
+def _for_people(spec: "Spec", chosen: "RunOptions") -> None:
+    from hrmsearch.cli.terminal import print_table
+    from hrmsearch.cli.watching import watching
+    from hrmsearch.report.results import seeds_table
+    from hrmsearch.train import run
+
+    with watching(_warnings(spec)) as watcher:
+        results = run(spec, chosen, watcher)
+    click.echo()
+    print_table(seeds_table(results))
+    click.echo("\n".join(f"files: {result.run_dir}" for result in results))
+
+
+def _for_programs(spec: "Spec", chosen: "RunOptions") -> None:
+    from hrmsearch.cli.lines import JsonLines, result_record
+    from hrmsearch.cli.terminal import print_json
+    from hrmsearch.train import run, summarise
+
+    results = run(spec, chosen, JsonLines(_warnings(spec)))
+    seeds = [result_record(result) for result in results]
+    # With several seeds, `run_dir` and `metrics` are the last one's; `seeds` has all.
+    print_json({"event": "done", **seeds[-1], "seeds": seeds, "summary": summarise(results).record()})

@@ -1,0 +1,41 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class SpecName(click.types.StringParamType):
+    """A spec: a YAML file or a shipped name; the loader judges it, so that every error reads the same."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Offer the shipped names, then files."""
+        from click.shell_completion import CompletionItem
+
+        from hrmsearch.spec.load import shipped
+
+        names = [CompletionItem(name) for name in shipped() if name.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
+
+
+spec = click.argument("spec", metavar="SPEC", type=SpecName())
+overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override one value of the spec, such as model.dim=96; may be repeated.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+backend = click.option("--backend", default="torch", show_default=True, metavar="NAME", help="What runs the model.")
+device = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="NAME",
+    help="Where it runs; `hrmsearch doctor` lists devices.",
+)
+run_dir = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+run_backend = click.option("--backend", metavar="NAME", help="In place of the backend that trained it.")
+run_device = click.option("--device", metavar="NAME", help="In place of the device that trained it.")

@@ -1,0 +1,108 @@
+"""Tables of trained results: the seeds of one spec, or many specs side by side, with controls on the same text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hrmsearch.report.numbers import count, metric, spread
+from hrmsearch.report.table import Table
+from hrmsearch.tasks.base import Control
+from hrmsearch.train import Evaluation, Score, SeedResult, Spread, Summary, summarise
+
+# With more passes than this, only the first and the last get a column.
+_MOST_PASSES = 4
+_LAST = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A metric on one split after one pass: an index from 0, or _LAST."""
+
+    title: str
+    split: str
+    metric: str
+    index: int = _LAST
+
+    def of_seed(self, result: SeedResult) -> str:
+        """Return the cell of a seed."""
+        scores: Sequence[Score] = getattr(result, self.split)
+        return metric(getattr(scores[self.index], self.metric))
+
+    def of_summary(self, summary: Summary) -> str:
+        """Return the cell of all seeds."""
+        passes = summary.metrics[self.split]
+        return _spread(passes[self.index][self.metric]) if passes else ""
+
+    def of_control(self, control: Control) -> str:
+        """Return the cell of a control, which has no passes and stands beside the last."""
+        return metric(control.metrics[self.split][self.metric]) if self.index == _LAST else ""
+
+
+def seeds_table(results: Sequence[SeedResult]) -> Table:
+    """Return one spec's results: a row per seed, mean ± standard deviation, and the controls.
+
+    Raises RunError where the results are not seeds of one spec on one corpus.
+    """
+    summary = summarise(results)
+    columns = [column for split, passes in summary.metrics.items() for column in _passes(split, len(passes))]
+    titles = ["seed", *(column.title for column in columns), "best epoch", "s/epoch"]
+    seeds = [
+        (str(r.seed), *(c.of_seed(r) for c in columns), str(r.best_epoch), f"{r.seconds_per_epoch:.2f}")
+        for r in results
+    ]
+    means = [("mean ± sd", *(c.of_summary(summary) for c in columns), *_epochs(summary))] if len(seeds) > 1 else []
+    controls = [(control.name, *(c.of_control(control) for c in columns), "", "") for control in summary.controls]
+    title = f"{summary.name} on {summary.identity.corpus}, {count(summary.params)} parameters"
+    return Table(titles, "l" + "r" * (len(titles) - 1), _filled(seeds, means, controls), title)
+
+
+def specs_table(summaries: Sequence[Summary]) -> Table:
+    """Return the results of several specs on one corpus: a row per spec, mean ± standard deviation, and the controls.
+
+    Scores are those after the last pass, except where the title says pass 1.
+    """
+    columns = [_Column("valid ppl, pass 1", "valid", "ppl", 0)]
+    columns += [_Column(f"{split} {name}", split, name) for split in _splits(summaries) for name in ("ppl", "bpc")]
+    titles = ["spec", "parameters", "seeds", "passes", *(column.title for column in columns), "best epoch", "s/epoch"]
+    specs = [(*_head(s), *(column.of_summary(s) for column in columns), *_epochs(s)) for s in summaries]
+    controls = [(c.name, "", "", "", *(col.of_control(c) for col in columns), "", "") for c in summaries[0].controls]
+    title = f"on {summaries[0].identity.corpus}"
+    return Table(titles, "l" + "r" * (len(titles) - 1), _filled(specs, controls), title)
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """Return the scores of one split by pass, and the controls on the same text."""
+    passes = [(f"pass {s.number}", metric(s.loss), metric(s.ppl), metric(s.bpc)) for s in evaluation.scores]
+    found = [(c.name, c.metrics[evaluation.split]) for c in evaluation.controls if evaluation.split in c.metrics]
+    controls = [(name, *(metric(metrics[key]) for key in ("loss", "ppl", "bpc"))) for name, metrics in found]
+    title = f"{evaluation.split} of {evaluation.identity.corpus}, {count(evaluation.targets)} targets"
+    return Table(["", "loss", "ppl", "bpc"], "lrrr", _filled(passes, controls), title)
+
+
+def _passes(split: str, passes: int) -> list[_Column]:
+    """Return the columns of a split: perplexity after each pass, and bits per target after the last."""
+    shown = range(passes) if passes <= _MOST_PASSES else (0, passes - 1)
+    indices = [_LAST if number == passes - 1 else number for number in shown]
+    named = [f"{split} ppl" + (f", pass {number + 1}" if passes > 1 else "") for number in shown]
+    columns = [_Column(title, split, "ppl", index) for title, index in zip(named, indices, strict=True)]
+    return [*columns, _Column(f"{split} bpc", split, "bpc")] if passes else []
+
+
+def _head(summary: Summary) -> tuple[str, ...]:
+    return summary.name, count(summary.params), str(len(summary.seeds)), str(len(summary.metrics["valid"]))
+
+
+def _splits(summaries: Sequence[Summary]) -> list[str]:
+    return [split for split in ("valid", "test") if any(summary.metrics[split] for summary in summaries)]
+
+
+def _filled(*sections: Sequence[tuple[str, ...]]) -> list[Sequence[tuple[str, ...]]]:
+    return [section for section in sections if section]
+
+
+def _epochs(summary: Summary) -> tuple[str, str]:
+    best, seconds = summary.best_epoch, summary.seconds_per_epoch
+    return spread(best.mean, best.sd, digits=1), spread(seconds.mean, seconds.sd, digits=2)
+
+
+def _spread(value: Spread) -> str:
+    return spread(value.mean, value.sd)

@@ -1,0 +1,53 @@
+"""Finished runs found in folders, grouped into what may share a table."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from hrmsearch.errors import RunError
+from hrmsearch.report.results import specs_table
+from hrmsearch.report.table import Table
+from hrmsearch.train import SeedResult, manifest, summarise
+
+_MANIFEST = "manifest.json"
+
+
+def results_in(folders: Sequence[Path]) -> tuple[list[SeedResult], list[Path]]:
+    """Return the finished runs in or below folders, each once, and the folders of unfinished ones.
+
+    Raises RunError for a folder that is missing or holds no run.
+    """
+    finished: list[SeedResult] = []
+    unfinished: list[Path] = []
+    for folder in dict.fromkeys(run for above in folders for run in _runs(above)):
+        found = manifest.read(folder / _MANIFEST)
+        if found.get("status") == "finished":
+            finished.append(SeedResult.of(folder, found))
+        else:
+            unfinished.append(folder)
+    return finished, unfinished
+
+
+def tables(results: Sequence[SeedResult]) -> list[Table]:
+    """Return a table per corpus, with a row per spec."""
+    summaries = [summarise(seeds) for seeds in _groups(results)]
+    return [
+        specs_table(list(group)) for _, group in groupby(summaries, key=lambda s: (s.identity.corpus, s.identity.data))
+    ]
+
+
+def _runs(above: Path) -> list[Path]:
+    runs = [path.parent for path in sorted(above.rglob(_MANIFEST))]
+    if not runs:
+        raise RunError(f"{above}: {'no run in it' if above.is_dir() else 'no such folder'}")
+    return runs
+
+
+def _groups(results: Sequence[SeedResult]) -> Iterator[list[SeedResult]]:
+    """Yield the seeds of each spec on each corpus."""
+
+    def key(result: SeedResult) -> tuple[str, ...]:
+        return result.identity.corpus, result.identity.data, result.name, result.identity.spec
+
+    for _, seeds in groupby(sorted(results, key=lambda r: (key(r), r.seed)), key=key):
+        yield list(seeds)

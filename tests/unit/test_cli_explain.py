@@ -1,0 +1,109 @@
+"""`explain`: the IR that runs, its leaves, its costs and what is proved of it."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hrmsearch import analyses, passes
+from hrmsearch.cli.app import app
+from hrmsearch.ir import parse, text
+from hrmsearch.lowering import lower
+from hrmsearch.spec.load import load
+
+PARAMS = {
+    "hrm": 152064,
+    "hrm_simultaneous": 152064,
+    "infini_hrm_as_published": 168452,
+    "infini_hrm": 160132,
+    "hrm_memory": 193024,
+    "transformer": 78080,
+    "deepsup_transformer": 82176,
+}
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["explain", *arguments])
+
+
+def explained(*arguments: str) -> dict[str, Any]:
+    done = invoke(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("name", "params"), PARAMS.items())
+def test_json_has_what_programs_rely_on(name: str, params: int) -> None:
+    data = explained(name)
+    assert data["params"] == params == sum(leaf["count"] for leaf in data["parameters"].values())
+    assert data["flops_per_token"] > 0
+    assert data["state_bytes"] >= 0
+    assert isinstance(data["diagnostics"], list)
+    assert len(data["passes"]) == load(name).nest.passes
+
+
+def test_the_ir_is_what_a_backend_is_given() -> None:
+    printed = explained("hrm")["ir"]
+    assert printed == text(passes.run(lower(load("hrm"))))
+    assert text(parse(printed)) == printed
+
+
+def test_costs_count_the_given_batch_and_tokens() -> None:
+    one, two = explained("transformer", "--batch", "1"), explained("transformer", "--batch", "2")
+    assert two["passes"][0]["forward"]["value"] == 2 * one["passes"][0]["forward"]["value"]
+    assert two["flops_per_token"] == one["flops_per_token"]
+    assert explained("transformer", "--tokens", "32")["flops_per_token"] < one["flops_per_token"]
+
+
+def test_people_get_the_ir_then_tables_then_diagnostics() -> None:
+    lines = invoke("infini_hrm", "--set", "train.batch=2").output.splitlines()
+    order = ['graph "infini_hrm" {', "total", "carry", "no diagnostics"]
+    found = [next(i for i, line in enumerate(lines) if line.startswith(start)) for start in order]
+    assert found == sorted(found)
+    assert lines[found[1]].endswith(" 160,132")
+    assert any(line.endswith("B = 2, T = 64") for line in lines)
+    assert any(line.startswith("memory_0.M  wide[B, A:4, K:16, V:16]  stream    last pass") for line in lines)
+
+
+def test_print_between_shows_the_graph_after_every_compiler_pass() -> None:
+    output = invoke("transformer", "--passes", "fold,prune", "--print-between").output
+    heads = [line for line in output.splitlines() if line.startswith(("-- after", "graph "))]
+    assert heads == [
+        "-- after lowering",
+        'graph "transformer" {',
+        "-- after fold",
+        'graph "transformer" {',
+        "-- after prune, the last",
+        'graph "transformer" {',
+    ]
+
+
+def test_no_compiler_pass_shows_the_graph_as_lowered() -> None:
+    assert explained("hrm", "--passes", "none")["ir"] == text(lower(load("hrm")))
+
+
+def test_an_unknown_compiler_pass_names_those_there_are() -> None:
+    done = invoke("hrm", "--passes", "fold,cze")
+    assert done.exit_code == 2
+    assert "there is no compiler pass 'cze'; there are cse, expand, fold, prune, or none" in done.stderr
+
+
+def test_more_tokens_than_a_window_are_refused() -> None:
+    done = invoke("hrm", "--tokens", "65")
+    assert (done.exit_code, done.stderr) == (2, "hrmsearch: --tokens 65: a window of hrm holds 64\n")
+
+
+def test_json_and_print_between_exclude_each_other() -> None:
+    assert invoke("hrm", "--json", "--print-between").exit_code == 2
+
+
+def test_a_code_shows_its_page() -> None:
+    done = invoke("HS101")
+    assert (done.exit_code, done.stdout) == (0, analyses.page("HS101"))
+
+
+def test_an_unknown_code_names_those_there_are() -> None:
+    done = invoke("HS999")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("hrmsearch: no diagnostic is called 'HS999'; there are: HS101, ")

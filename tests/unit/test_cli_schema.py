@@ -1,0 +1,49 @@
+"""The JSON Schema: current in the checkout, named by every shipped spec, and true of them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from hrmsearch.cli.app import app
+from hrmsearch.spec.load import shipped
+
+FILE = Path(__file__).parents[2] / "docs" / "schema" / "spec.json"
+
+
+def read(path: Path) -> Any:
+    return YAML(typ="safe").load(path)  # pyright: ignore[reportUnknownMemberType]
+
+
+def errors(data: Any) -> list[str]:
+    jsonschema: Any = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json.loads(FILE.read_text(encoding="utf-8")))
+    return [error.message for error in validator.iter_errors(data)]
+
+
+def test_the_file_in_the_checkout_is_current() -> None:
+    done = CliRunner().invoke(app, ["schema"])
+    assert done.exit_code == 0
+    assert done.stdout == FILE.read_text(encoding="utf-8"), "write it anew: hrmsearch schema --write"
+
+
+def test_the_file_is_a_json_schema() -> None:
+    jsonschema: Any = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(json.loads(FILE.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", shipped().values(), ids=shipped().keys())
+def test_every_shipped_spec_names_it_and_fits_it(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={os.path.relpath(FILE, path.parent)}"
+    assert errors(read(path)) == []
+
+
+def test_a_misspelt_key_does_not_fit() -> None:
+    spec = read(shipped()["hrm"])
+    spec["model"]["core"]["cylces"] = spec["model"]["core"].pop("cycles")
+    assert errors(spec)
