@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, cast
 
 from hrmsearch import passes
@@ -21,7 +22,7 @@ EXAMPLES = 25
 ENLARGE = 3.0
 # finite differences take four evaluations per parameter entry
 _BY_DIFFERENCES = ("reference",)
-_FEW = 400
+_FEW = 250
 
 Verdict = Literal["held", "failed", "not applicable"]
 
@@ -69,7 +70,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found: of the graph by analysis, of the compiled model by example."""
+    """What a check found: of the graph by analysis, of the compiled model by example.
+
+    backend: what ran the model, "" for an executable whose backend was not named.
+    """
 
     name: str
     backend: str
@@ -106,19 +110,19 @@ def check(
 ) -> Report:
     """Return what the analyses say of a model and which invariants hold of it, each on a number of random examples.
 
-    A spec is compiled in float64 at its own widths; rows and tokens are few. An executable is tested as it is, and ends
-    with the weights it had; name its backend to include what needs a second one. backend: by default the first of
-    `PREFERRED` that is usable. enlarge: initial weights are made so many times larger, so that small leaks show; 0 takes
-    the spec's own (see `Subject.weigh`). The same seed draws the same examples.
+    A spec is compiled in float64 at its own widths; rows and tokens are few. An executable is tested in its own
+    precision and gets its weights back; name its backend to include what needs a second one. backend: by default the
+    first of `PREFERRED` that is usable. enlarge: initial weights are made so many times larger, so that small leaks
+    show; 0 takes the spec's own (see `Subject.weigh`). The same seed draws the same examples.
     """
-    subject, name = _subject(model, backend, enlarge)
+    subject = prepare(model, backend, enlarge)
     found = validate(subject.graph, subject.spec)
     before = subject.executable.snapshot()
     try:
         outcomes = [examine(subject, one, examples, seed) for one in invariants().values()]
     finally:
         subject.executable.restore(before)
-    return Report(subject.graph.name, name, found, outcomes)
+    return Report(subject.graph.name, subject.backend, found, outcomes)
 
 
 def replay(model: Spec | Executable, text: str, *, backend: str | None = None) -> Outcome:
@@ -127,7 +131,7 @@ def replay(model: Spec | Executable, text: str, *, backend: str | None = None) -
     Raises ReplayError for a text that cannot be read or does not fit the model.
     """
     one, enlarge, values = _parsed(text)
-    subject, _ = _subject(model, backend, enlarge)
+    subject = prepare(model, backend, enlarge)
     if reason := one.unless(subject):
         return Outcome(one.name, one.claim, "not applicable", reason)
     before, begun = subject.executable.snapshot(), time.perf_counter()
@@ -184,7 +188,7 @@ class _Search:
             derandomize=False,
             print_blob=False,
             report_multiple_bugs=False,
-            suppress_health_check=list(hypothesis.HealthCheck),
+            suppress_health_check=cast("list[hypothesis.HealthCheck]", list(hypothesis.HealthCheck)),
             verbosity=hypothesis.Verbosity.quiet,
         )
         run = hypothesis.seed(seed)(settings(hypothesis.given(st.data())(self._example)))
@@ -223,17 +227,17 @@ def _failure(subject: Subject, one: Invariant, draws: Drawn | Replayed) -> str:
     return ""
 
 
-def _subject(model: Spec | Executable, backend: str | None, enlarge: float) -> tuple[Subject, str]:
-    """Return a model ready to be tested, and the name of its backend."""
+def prepare(model: Spec | Executable, backend: str | None = None, enlarge: float = ENLARGE) -> Subject:
+    """Return a model ready to be tested; see `check` for the arguments."""
     if isinstance(model, Spec):
         name, graph, options = backend or default_backend(), lower(model), Options(dtype="float64")
         executable, spec = _compiled(graph, name, options), model
     else:
         name, graph, options = backend, model.graph, model.options
         executable, spec = model, None
-    compile_ = None if name is None else lambda graph: _compiled(graph, name, options)
+    compile_ = None if name is None else partial(_compiled, backend=name, options=options)
     few = _FEW if name in (None, *_BY_DIFFERENCES) else None
-    return Subject(executable, graph, spec, compile_, enlarge, few), name or "as given"
+    return Subject(executable, graph, spec, compile_, enlarge, few, name or "")
 
 
 def _compiled(graph: Graph, backend: str, options: Options) -> Executable:

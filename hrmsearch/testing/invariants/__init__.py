@@ -1,7 +1,7 @@
 """What must hold of every compiled model, one small function each, found by standing in this folder.
 
-An invariant is a claim about an executable and its graph. Shapes, seeds, split points, masks and perturbations come from
-draws, which Hypothesis makes or a replay repeats; whether a claim applies is read from the graph and its nest.
+An invariant is a claim about an executable and its graph. Shapes, seeds, split points, masks and perturbations come
+from draws, which Hypothesis makes or a replay repeats; whether a claim applies is read from the graph and its nest.
 """
 
 from functools import cache

@@ -1,7 +1,7 @@
 """Where the free choices of an example come from: Hypothesis, or the record of an example that failed.
 
-Every draw has a name and is an integer, a flag or a list of integers, so that an example is a JSON object which a person
-can read and change.
+Every draw has a name and is an integer, a flag or a list of integers, so that an example is a JSON object which a
+person can read and change.
 """
 
 from collections.abc import Mapping, Sequence

@@ -86,7 +86,8 @@ class _Unrolled(Interpreter[Paths]):
         self._sizes = sizes
 
     def _scan(self, op: Op, operands: list[Paths], env: dict[Value, Paths], site: Site) -> list[Paths]:
-        n, along = op.attrs["carries"], op.operands[op.attrs["carries"]]
+        n: int = op.attrs["carries"]
+        along = op.operands[n]
         carries, stacked = operands[:n], [Paths()] * len(op.results[n:])
         for _ in range(along.type.size(op.attrs["axis"]).evaluate(self._sizes)):
             given = self._region(op.regions[0], [*carries, *operands[n:]], env, site)

@@ -1,9 +1,9 @@
 """Whether recurrences are all that mixes a window's tokens, read from the op table's flows.
 
-The domain tells apart what a value is while the window passes by: alike at every position, a token's own, the state that
-a recurrence starts from, or what it ends with. A recurrence over T may start from a carried state only, once in a pass,
-and its end must be that state's candidate; then a window in pieces is the window. Anything else that moves information
-along T (attention, reductions, shifts, tables of positions, chunks, a state that is read rather than continued) is not.
+The domain tells apart what a value is while the window passes by: a token's own, the state that a recurrence starts
+from, or what it ends with. A recurrence over T may start from a carried state only, once in a pass, and its end must be
+that state's candidate; then a window in pieces is the window. With anything else that moves information along T
+(attention, reductions, shifts, tables of positions, chunks, a state that is read rather than continued) it is not.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,11 @@ class _Recurrences(Domain[_Fact]):
     shared: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._started: set[str] = set()
-        self._open: list[list[str]] = []
+        #: the states that a recurrence started from
+        self.started: set[str] = set()
+        # whose end each carry of the open scans is: a state's path, "" for none, None where tokens are not scanned
+        self._open: list[list[str | None]] = []
+        self._ends: list[str | None] = []
 
     def leaf(self, op: Op, site: Site) -> _Fact:
         """Return what an input, parameter or constant is."""
@@ -68,38 +71,41 @@ class _Recurrences(Domain[_Fact]):
         return op.kind == "linear_scan"
 
     def tie(self, scan: Op, start: Sequence[_Fact]) -> list[_Fact]:
-        """Begin a recurrence, or give up on a scan along anything else."""
-        size = scan.operands[scan.attrs["carries"]].type.size(scan.attrs["axis"])
-        self._open.append([self._begin(fact) if size == _TOKENS else "" for fact in start])
-        return [
-            _Fact() if path else _Fact(self._why(scan, fact)) for path, fact in zip(self._open[-1], start, strict=True)
-        ]
+        """Begin a recurrence; a scan along anything but tokens is a computation like any other."""
+        carries: int = scan.attrs["carries"]
+        size = scan.operands[carries].type.size(scan.attrs["axis"])
+        if not _along(size):
+            self._open.append([None] * len(start))
+            return list(start)
+        begun = [self._begin(fact) if size == _TOKENS else "" for fact in start]
+        self._open.append([*begun])
+        return [_Fact() if path else _Fact(self._why(scan, fact)) for path, fact in zip(begun, start, strict=True)]
 
     def _begin(self, fact: _Fact) -> str:
         """Return the state that a recurrence starts from, unless one did before."""
-        if not fact.state or fact.state in self._started:
+        if not fact.state or fact.state in self.started:
             return ""
-        self._started.add(fact.state)
+        self.started.add(fact.state)
         return fact.state
 
     def _why(self, scan: Op, fact: _Fact) -> str:
         if fact.broken:
             return fact.broken
-        if fact.state in self._started:
+        if fact.state in self.started:
             return f"more than one recurrence starts from {fact.state}"
         return f"a scan along {scan.attrs['axis']} starts from no carried state"
 
     def tied(self, scan: Op, knots: Sequence[_Fact], given: Sequence[_Fact]) -> None:
-        """Note in which order the ends come."""
+        """Note whose ends come next; they come in the order of the carries."""
         del scan, knots, given
+        self._ends = self._open.pop()
 
     def last(self, scan: Op, value: _Fact) -> _Fact:
-        """Return the end of a recurrence; carries end in the order in which they began."""
-        del scan
-        path = self._open[-1].pop(0)
-        if not self._open[-1]:
-            self._open.pop()
-        return value if value.broken else _Fact(end=path)
+        """Return the end of a recurrence."""
+        path = self._ends.pop(0)
+        if path is None or value.broken:
+            return value
+        return _Fact(end=path) if path else _Fact(f"a scan along {scan.attrs['axis']} hands on what no state carries")
 
 
 def why_not_recurrent(graph: Graph) -> str:
@@ -108,12 +114,14 @@ def why_not_recurrent(graph: Graph) -> str:
         return "the graph has no logits"
     if graph.nest.passes > 1:
         return "a later pass over a piece comes before the first pass over the next"
-    facts = Interpreter(graph, _Recurrences()).run(Lifetime.NONE, {path: _Fact() for path in graph.states})
+    domain = _Recurrences()
+    facts = Interpreter(graph, domain).run(Lifetime.NONE, {path: _Fact() for path in graph.states})
     if broken := facts.outputs["logits"].broken:
         return broken
     for path, op in graph.states.items():
         candidate = facts.candidates[path]
-        if not any(map(_along, op.result.type.sizes)) and path not in (candidate.end, candidate.state):
+        handed_on = candidate.end if path in domain.started else candidate.state
+        if not any(map(_along, op.result.type.sizes)) and handed_on != path:
             return candidate.broken or f"the candidate of {path} is not the end of its recurrence"
     return _mixed_lifetimes(graph)
 

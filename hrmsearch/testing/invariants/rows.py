@@ -13,7 +13,7 @@ from hrmsearch.testing.invariants.subject import Case, Subject
 
 @invariant(
     "reset-rows",
-    "A row that a mask resets is, bit for bit, that row where all rows are reset, and a fresh row where all is restored.",
+    "A row reset by a mask is, bit for bit, that row where all rows are reset, and a fresh one where all is restored.",
     unless=stateless,
 )
 def reset_rows(subject: Subject, draws: Draws) -> None:

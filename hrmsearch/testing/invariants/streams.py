@@ -16,7 +16,7 @@ def _no_second(subject: Subject) -> str:
 
 @invariant(
     "interrupted-stream",
-    "A stream that is saved through NumPy between two passes and goes on in another executable is one run, bit for bit.",
+    "A stream saved through NumPy between two passes that goes on in another executable is one run, bit for bit.",
     unless=_no_second,
 )
 def interrupted_stream(subject: Subject, draws: Draws) -> None:
@@ -43,10 +43,10 @@ def _moved(source: Executable, target: Executable, carry: Carry) -> Carry:
     """Return a carry that went through a file into another executable; fails if it came out changed."""
     saved = source.carry_to_numpy(carry)
     file = BytesIO()
-    np.savez(file, **{str(i): array for i, array in enumerate(saved.values())})
+    for array in saved.values():
+        np.save(file, array)
     file.seek(0)
-    with np.load(file) as read:
-        loaded: dict[str, Array] = {path: read[str(i)] for i, path in enumerate(saved)}
+    loaded: dict[str, Array] = {path: np.load(file) for path in saved}
     arrived = target.carry_from_numpy(loaded)
     for path, array in target.carry_to_numpy(arrived).items():
         same(f"the state {path} after saving and loading", array, saved[path])

@@ -28,7 +28,8 @@ class Subject:
 
     graph: as lowered, before compiler passes. spec: where it is known. compile: makes an executable of another graph on
     the same backend, where that is known. enlarge: see `weigh`. most_gradients: the most parameter entries whose
-    gradient this backend gives in reasonable time.
+    gradient this backend gives in reasonable time. backend: its name, where that is known. weights: what the executable
+    was given last.
     """
 
     executable: Executable
@@ -37,8 +38,10 @@ class Subject:
     compile: Callable[[Graph], Executable] | None = None
     enlarge: float = 3.0
     most_gradients: int | None = None
+    backend: str = ""
     weights: dict[str, Array] = field(default_factory=dict[str, Array])
-    _kept: dict[str, object] = field(default_factory=dict[str, object])
+    _seed: int | None = None
+    _kept: dict[str, Executable] = field(default_factory=dict[str, Executable])
 
     # -- what is known of the graph ----------------------------------------------------------------------------------
 
@@ -58,7 +61,7 @@ class Subject:
         """Tokens in the longest window to try: a few, or two chunks and a bit of whatever the graph cuts T into."""
         types = (value.type for region in self.graph.regions() for op in region.walk() for value in op.results)
         cuts = {int(m[1]) for type_ in types for size in type_.sizes for s, _ in size.terms if (m := _CHUNKED.match(s))}
-        return min(self.graph.nest.window, max(_TOKENS, *(2 * cut + 1 for cut in cuts), 1))
+        return min(self.graph.nest.window, max(_TOKENS, 2 * max(cuts, default=0) + 1))
 
     @property
     def rounding(self) -> float:
@@ -79,7 +82,7 @@ class Subject:
         assert self.compile is not None
         if name not in self._kept:
             self._kept[name] = self.compile(graph())
-        return self._kept[name]  # pyright: ignore[reportReturnType]
+        return self._kept[name]
 
     # -- examples ----------------------------------------------------------------------------------------------------
 
@@ -94,13 +97,13 @@ class Subject:
         """Give the executable initial weights, enlarged so that small leaks show.
 
         Random ones are `enlarge` times as large as the spec's. Constant ones (gains, zero gates, heads that start at
-        zero) hide what passes them, so each moves by a normal draw of 0.1 times `enlarge`; 0 leaves every rule as it is.
+        zero) hide what passes them, so each moves by a normal draw of 0.1 times `enlarge`; 0 leaves all as they are.
         """
-        if self._kept.get("seed") == seed:
+        if self._seed == seed:
             return
         self.weights = enlarged(self.graph, seed, self.enlarge)
         self.executable.set_params(self.weights)
-        self._kept["seed"] = seed
+        self._seed = seed
 
 
 def enlarged(graph: Graph, seed: int, factor: float) -> dict[str, Array]:
