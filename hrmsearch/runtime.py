@@ -14,6 +14,7 @@ from hrmsearch.ir.graph import Graph
 from hrmsearch.ir.rule import Rule
 from hrmsearch.passes import expand as expand
 from hrmsearch.passes import prune as prune
+from hrmsearch.passes import run as run_passes
 
 Array = NDArray[Any]
 #: device arrays by state path; opaque to callers, who pass on what they were given
@@ -178,6 +179,13 @@ def load_backend(name: str) -> Backend:
     except ImportError as error:
         raise BackendError(f"backend {name!r} cannot be used ({error}); pip install 'hrmsearch[{name}]'") from error
     return backend
+
+
+def compile(
+    graph: Graph, backend: str = "torch", device: str = "cpu", dtype: Precision = "float32", **more: Any
+) -> Executable:
+    """Return an executable for a graph, after the compiler passes; `more` are other fields of Options."""
+    return load_backend(backend).compile(run_passes(graph), Options(device=device, dtype=dtype, **more))
 
 
 def backend_names() -> list[str]:

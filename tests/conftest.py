@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 # No deadlines: an example may be the one that compiles a model, and test machines are busy.
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.load_profile(os.environ.get("HRMSEARCH_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "dev"))
 
 

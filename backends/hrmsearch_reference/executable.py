@@ -197,7 +197,7 @@ def _cells(carry: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def _arrays(cells: Mapping[str, Cell]) -> dict[str, Array]:
-    return {name: np.array(cell.array) for name, cell in cells.items()}
+    return {name: np.array(cell.array, order="C") for name, cell in cells.items()}
 
 
 def _copied(arrays: Mapping[str, Array]) -> dict[str, Array]:

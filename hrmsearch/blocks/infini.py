@@ -57,6 +57,8 @@ class Infini(Memory):
 
     def update(self, b: Builder, state: Mapping[str, Value], x: Value, write: Value | None = None) -> dict[str, Value]:
         """Return M and z after the tokens that `write` lets through."""
+        if self.chunk is not None:
+            return self._by_chunks(b, state, x, self.chunk, write)[1]
         _, k, v = self._heads(b, x)
         return self._write(b, state, k, v, write)
 
@@ -64,9 +66,14 @@ class Infini(Memory):
         """Return the stream and the memory after it; chunk by chunk where `chunk` is set."""
         if self.chunk is None:
             return super().step(b, state, x)
-        q, k, v = self._heads(b, x)
-        chunks = [self._chunks(b, value, self.chunk) for value in (q, k, v)]
-        present = self._present(b, x, self.chunk)
+        mixed, new = self._by_chunks(b, state, x, self.chunk)
+        return self._output(b, x, mixed), new
+
+    def _by_chunks(
+        self, b: Builder, state: Mapping[str, Value], x: Value, size: int, write: Value | None = None
+    ) -> tuple[Value, dict[str, Value]]:
+        """Return what the heads read, (B, A, T, V), and the memory at the end; each chunk reads, then writes."""
+        chunks = [self._chunks(b, value, size) for value in self._heads(b, x)]
 
         def body(m: Value, z: Value, q: Value, k: Value, v: Value, there: Value) -> list[Value]:
             held = {"M": m, "z": z}
@@ -74,10 +81,10 @@ class Infini(Memory):
             new = self._write(b, held, k, v, there)
             return [new["M"], new["z"], mixed]
 
-        m, z, mixed = b.scan("n", [state["M"], state["z"]], [*chunks, present], body, at=2)
+        along = [*chunks, self._there(b, x, size, write)]
+        m, z, mixed = b.scan("n", [state["M"], state["z"]], along, body, at=2)
         tokens = x.type.axes[x.type.index("T")]
-        whole = b.take(b.merge(mixed, "n", "S", "P"), "P", tokens)
-        return self._output(b, x, whole), {"M": m, "z": z}
+        return b.take(b.merge(mixed, "n", "S", "P"), "P", tokens), {"M": m, "z": z}
 
     def _heads(self, b: Builder, x: Value) -> tuple[Value, Value, Value]:
         q, k = (split_heads(b, project(b, x, f"w_{name}"), self.heads) for name in "qk")
@@ -132,10 +139,11 @@ class Infini(Memory):
             x = b.op("pad", x, axis="T", before=0, size=str(whole), value=0.0)
         return b.split(x, "T", n, Axis("S", whole.of(size)))
 
-    def _present(self, b: Builder, x: Value, size: int) -> Value:
-        """Return bool[n, S]: whether a token is there, not padding."""
+    def _there(self, b: Builder, x: Value, size: int, write: Value | None) -> Value:
+        """Return bool[.., n, S]: where a token stands, not padding, that may be written."""
         tokens = x.type.axes[x.type.index("T")]
-        return b.op("less", 0.5, self._chunks(b, b.full(1.0, Type(DType.COMPUTE, (tokens,))), size))
+        ones = b.full(1.0, Type(DType.COMPUTE, (tokens,)))
+        return b.op("less", 0.5, self._chunks(b, ones if write is None else b.where(write, ones, 0.0), size))
 
 
 def _sigma(b: Builder, u: Value) -> Value:

@@ -18,28 +18,29 @@ def _maybe(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]]) -> dict[s
 
 
 @st.composite
-def _norms(draw: st.DrawFn) -> dict[str, Any]:
-    return {"kind": "rms", **_maybe(draw, {"place": st.sampled_from(["pre", "post"]), "gain": st.booleans()})}
+def _norms(draw: st.DrawFn, smooth: bool) -> dict[str, Any]:
+    more = {"place": st.sampled_from(["pre", "post"]), "gain": st.booleans()}
+    return {"kind": "rms", **_maybe(draw, more), **({"eps": 0.1} if smooth else {})}
 
 
 @st.composite
-def _blocks(draw: st.DrawFn, causal: bool | None) -> dict[str, Any]:
+def _blocks(draw: st.DrawFn, causal: bool | None, smooth: bool) -> dict[str, Any]:
     mixer = {
         "kind": "attention",
         "heads": draw(st.sampled_from([1, 2])),
         "position": draw(st.sampled_from(["rope", "none"])),
         "causal": draw(st.booleans()) if causal is None else causal,
     }
-    return {"kind": "transformer", "mixer": mixer, **_maybe(draw, {"norm": _norms()})}
+    return {"kind": "transformer", "mixer": mixer, **_maybe(draw, {"norm": _norms(smooth)})}
 
 
 @st.composite
-def _levels(draw: st.DrawFn, causal: bool | None) -> dict[str, Any]:
+def _levels(draw: st.DrawFn, causal: bool | None, smooth: bool) -> dict[str, Any]:
     names = draw(st.sampled_from([["L"], ["L", "H"], ["L", "M", "H"]]))
     period, levels = 1, dict[str, Any]()
     for i, name in enumerate(names):
         period *= draw(st.integers(1, 2)) if i else 1
-        levels[name] = {"period": period, "layers": draw(st.integers(1, 2)), "block": draw(_blocks(causal))}
+        levels[name] = {"period": period, "layers": draw(st.integers(1, 2)), "block": draw(_blocks(causal, smooth))}
     return levels
 
 
@@ -51,8 +52,8 @@ def _gradients(draw: st.DrawFn, ticks: int) -> Any:
 
 
 @st.composite
-def _cores(draw: st.DrawFn, causal: bool | None) -> dict[str, Any]:
-    levels = draw(_levels(causal))
+def _cores(draw: st.DrawFn, causal: bool | None, smooth: bool) -> dict[str, Any]:
+    levels = draw(_levels(causal, smooth))
     cycles = draw(st.integers(1, 2))
     slowest = max(level["period"] for level in levels.values())
     start = {
@@ -114,13 +115,14 @@ def _nests(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def spec_data(draw: st.DrawFn, *, sound: bool | None = None) -> dict[str, Any]:
+def spec_data(draw: st.DrawFn, *, sound: bool | None = None, smooth: bool = False) -> dict[str, Any]:
     """Draw the plain data of a tiny valid spec; `sound` steers it away from what leaks the future, or does not care.
 
+    smooth: norms get a large eps, without which finite differences fail beside a stream of zeros (an empty memory).
     Widths are 4 or 8, windows up to 6 tokens, up to three levels of up to two layers, up to two memories.
     """
     causal = True if sound else None
-    core = draw(_cores(causal))
+    core = draw(_cores(causal, smooth))
     levels = list(core["levels"])
     places = ["input", "output", *(f"core.{level}" for level in levels)]
     commits = ["last_pass"] if sound else ["every_pass", "last_pass"]
@@ -128,7 +130,7 @@ def spec_data(draw: st.DrawFn, *, sound: bool | None = None) -> dict[str, Any]:
     model: dict[str, Any] = {
         "dim": draw(_WIDTHS),
         "init": draw(_INITS),
-        "defaults": {"norm": draw(_norms()), "ffn": {"kind": "swiglu", "width": draw(st.integers(3, 6))}},
+        "defaults": {"norm": draw(_norms(smooth)), "ffn": {"kind": "swiglu", "width": draw(st.integers(3, 6))}},
         "embed": {"kind": "token", "init": {"normal": 0.5}, **_maybe(draw, _EMBED)},
         "memory": memory,
         "core": core,
@@ -150,6 +152,6 @@ _EMBED: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def specs(*, sound: bool | None = None) -> st.SearchStrategy[Spec]:
+def specs(*, sound: bool | None = None, smooth: bool = False) -> st.SearchStrategy[Spec]:
     """Return a strategy of tiny valid specs over the toy task; see `spec_data`."""
-    return spec_data(sound=sound).map(lambda data: loads(json.dumps(data), "drawn.yaml"))
+    return spec_data(sound=sound, smooth=smooth).map(lambda data: loads(json.dumps(data), "drawn.yaml"))

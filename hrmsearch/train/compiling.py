@@ -3,7 +3,7 @@
 from hrmsearch import passes
 from hrmsearch.ir import Graph
 from hrmsearch.optim.base import Optimizer
-from hrmsearch.runtime import Executable, Options, Training, load_backend
+from hrmsearch.runtime import Executable, Training, compile, load_backend
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.options import RunOptions
 
@@ -15,8 +15,8 @@ def compile_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = 
     device is missing.
     """
     rule = training_of(spec, graph) if training else None
-    chosen = Options(options.device, spec.train.precision, rule, options.optimize)
-    return load_backend(options.backend).compile(passes.run(graph), chosen)
+    more = {"training": rule, "optimize": options.optimize}
+    return compile(graph, options.backend, options.device, spec.train.precision, **more)
 
 
 def source_for(graph: Graph, options: RunOptions) -> str:

@@ -1,6 +1,7 @@
 """The cost of a graph is what PyTorch's own counter sees when the emitted model runs it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hrmsearch.passes import run as simplify
 from hrmsearch.runtime import Carry, Options, Pass, load_backend
 from hrmsearch.spec.load import shipped
 from hrmsearch.spec.model import Spec
-from tests.strategies import WINDOW, shown, specs
+from hrmsearch.testing import specs
 
 torch = pytest.importorskip("torch")
 
@@ -69,26 +70,28 @@ def test_shipped_specs_cost_what_the_counter_sees(name: str, batch: int, tokens:
 
 
 @settings(max_examples=25)
-@given(spec=specs(), batch=st.integers(1, 2), tokens=st.integers(1, WINDOW))
-def test_drawn_specs_cost_what_the_counter_sees(spec: Spec, batch: int, tokens: int) -> None:
+@given(spec=specs(), batch=st.integers(1, 2), data=st.data())
+def test_drawn_specs_cost_what_the_counter_sees(spec: Spec, batch: int, data: st.DataObject) -> None:
     graph = simplify(hs.lower(spec))
+    tokens = data.draw(st.integers(1, graph.nest.window))
     (model, carry), price, sizes = compiled(graph, batch, tokens), cost(graph), {"B": batch, "T": tokens}
     for one, reset in ((price.fresh, Lifetime.STREAM), (price.carried, Lifetime.NONE)):
         seen = counted(model, [call(graph, batch, tokens, reset)], carry)
-        assert (one.forward.at(sizes), one.training.at(sizes)) == seen, shown(spec)
+        assert (one.forward.at(sizes), one.training.at(sizes)) == seen
 
 
 @settings(max_examples=25)
-@given(spec=specs(), tokens=st.integers(1, WINDOW))
-def test_a_window_trained_in_one_span_costs_what_the_counter_sees(spec: Spec, tokens: int) -> None:
+@given(spec=specs(), data=st.data())
+def test_a_window_trained_in_one_span_costs_what_the_counter_sees(spec: Spec, data: st.DataObject) -> None:
     graph = simplify(hs.lower(spec))
-    graph.nest = type(graph.nest)(passes=graph.nest.passes, backprop=("passes", graph.nest.passes), window=WINDOW)
+    tokens = data.draw(st.integers(1, graph.nest.window))
+    graph.nest = replace(graph.nest, backprop=("passes", graph.nest.passes))
     (model, carry), price, sizes = compiled(graph, 1, tokens), cost(graph), {"B": 1, "T": tokens}
     resets = [Lifetime.STREAM] + [Lifetime.NONE] * (graph.nest.passes - 1)
     span = [call(graph, 1, tokens, reset) for reset in resets]
     span = [Pass(one.inputs, one.reset, last=i == len(span) - 1) for i, one in enumerate(span)]
     _, seen = counted(model, span, carry)
-    assert sum(one.training.at(sizes) for one in price.passes) == seen, shown(spec)
+    assert sum(one.training.at(sizes) for one in price.passes) == seen
 
 
 @pytest.mark.parametrize(("name", "params"), PARAMS.items())

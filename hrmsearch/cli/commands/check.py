@@ -70,10 +70,15 @@ def _print(report: "Report", again: Sequence[str]) -> None:
     print_table(Table(["invariant", "", "examples", "claim, or why it does not apply"], "llrl", [rows]))
     for outcome in report.failed:
         click.echo(f"{_failure(outcome, [*again, '--backend', report.backend])}\n")
-    failed = sum(outcome.stops for outcome in report.outcomes)
+    click.echo(_verdict(report))
+
+
+def _verdict(report: "Report") -> str:
     held = sum(outcome.verdict == "held" for outcome in report.outcomes)
+    accepted = sum(not outcome.stops for outcome in report.failed)
+    failed = f"{len(report.failed)} failed" + (f" ({accepted} accepted)" if accepted else "")
     spent = sum(outcome.seconds for outcome in report.outcomes)
-    click.echo(f"{held} invariants hold and {failed} fail on {report.backend}, in {spent:.1f} s")
+    return f"{held} invariants held and {failed} on {report.backend}, in {spent:.1f} s"
 
 
 def _failure(outcome: "Outcome", again: Sequence[str]) -> str:

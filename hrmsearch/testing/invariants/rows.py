@@ -6,7 +6,7 @@ import numpy as np
 
 from hrmsearch.ir import Lifetime
 from hrmsearch.runtime import Array, Carry, Pass
-from hrmsearch.testing.invariants.base import always, invariant, same, same_rows, stateless
+from hrmsearch.testing.invariants.base import always, invariant, near, same, same_rows, stateless
 from hrmsearch.testing.invariants.draws import Draws
 from hrmsearch.testing.invariants.subject import Case, Subject
 
@@ -71,9 +71,12 @@ def row_order(subject: Subject, draws: Draws) -> None:
     order = draws.permutation("order", case.rows)
     windows = case.windows(draws.integer("windows", 1, 2))
     permuted = [{name: array[order] for name, array in window.items()} for window in windows]
-    wanted, got = _flat(case, windows), _flat(case, permuted)
-    for name, array in got.items():
-        same(f"rows in the order {order}: {name}", array, wanted[name][order], within=subject.rounding)
+    got = _flat(case, permuted)
+
+    def in_order() -> dict[str, Array]:
+        return {name: array[order] for name, array in _flat(case, windows).items()}
+
+    near(f"rows in the order {order}: ", got, subject, in_order)
 
 
 def _flat(case: Case, windows: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

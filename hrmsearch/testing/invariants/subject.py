@@ -105,6 +105,21 @@ class Subject:
         self.executable.set_params(self.weights)
         self._seed = seed
 
+    def shaken(self, run: Callable[[], Mapping[str, Array]]) -> Mapping[str, Array]:
+        """Return what `run` gives when every weight moves a little further than rounding would move it.
+
+        Levels that tick over enlarged weights may amplify a last bit a million times; this says how far.
+        """
+        far = self.rounding / 10
+        moves = {
+            path: generator(0, "shaken", path).normal(1.0, far, array.shape) for path, array in self.weights.items()
+        }
+        self.executable.set_params({path: array * moves[path] for path, array in self.weights.items()})
+        try:
+            return run()
+        finally:
+            self.executable.set_params(self.weights)
+
 
 def enlarged(graph: Graph, seed: int, factor: float) -> dict[str, Array]:
     """Return initial weights as `Subject.weigh` describes them."""

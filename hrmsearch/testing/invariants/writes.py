@@ -58,8 +58,32 @@ def _is_written(index: int, mask: Array, held: dict[str, Array], new: dict[str, 
             raise Violation(f"memory {index}: row {row} was written to, but no state moved")
 
 
+@invariant(
+    "one-token",
+    "A window of one token leaves in a memory what writing that token leaves, however the memory cuts windows.",
+    unless=_no_memory,
+)
+def one_token(subject: Subject, draws: Draws) -> None:
+    """Compare a pass with a write: a pass may fill a window up, and the filling must not be written."""
+    assert subject.spec is not None
+    memories, dim = _memories(subject), subject.spec.model.dim
+    index = draws.integer("memory", 0, len(memories) - 1)
+    update = subject.keep(f"update {index}", lambda: update_graph(memories[index], dim, subject.graph.nest.window))
+    seed, rows = draws.integer("data", 0, 2**16), draws.integer("rows", 1, 3)
+    update.set_params(enlarged(update.graph, seed, subject.enlarge))
+    held = _random_state(update, seed, rows, 1)
+    call = Pass({"x": generator(seed, "x").normal(size=(rows, 1, dim)), "write": np.ones((rows, 1), np.bool_)}, 0)
+    outputs, carry = update.forward(call, update.carry_from_numpy(held))
+    for path, array in update.carry_to_numpy(carry).items():
+        what = f"memory {index}: one token passed through leaves {path} other than that token written"
+        same(what, outputs[f"step.{path}"], array, within=subject.rounding)
+
+
 def update_graph(memory: Memory, dim: int, window: int) -> Graph:
-    """Return the graph of a memory's update alone: inputs `x` and `write` bool[B, T], its states as candidates."""
+    """Return the graph of a memory's update alone: inputs `x` and `write` bool[B, T], its states as candidates.
+
+    Its outputs `step.<state>` are the states as a pass proposes them, which writes every token.
+    """
     graph = Graph("update", Nest(window=window, causal=False))
     b = Builder(graph, Context(dim, window, vocabulary=2), graph.main, place="block")
     rows, tokens = axis("B"), axis("T")
@@ -72,8 +96,14 @@ def update_graph(memory: Memory, dim: int, window: int) -> Graph:
         new = memory.update(inner, dict(zip(leaves, held, strict=True)), x, write)
         return tuple(new[name] for name in leaves)
 
+    def step(inner: Builder, x: Value, *held: Value) -> tuple[Value, ...]:
+        _, new = memory.step(inner, dict(zip(leaves, held, strict=True)), x)
+        return tuple(new[name] for name in leaves)
+
     results = b.call("block", update, x, write, *states, title="Update", key="update", place="block")
     graph.candidates = dict(zip(leaves, results, strict=True))
+    stepped = b.call("block", step, x, *states, title="Step", key="step", place="block")
+    graph.outputs = {f"step.{name}": value for name, value in zip(leaves, stepped, strict=True)}
     return verify(graph)
 
 
