@@ -1,6 +1,8 @@
 """A task of random tokens with a vocabulary as small as a test wants."""
 
+import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Literal
 
 import numpy as np
@@ -37,7 +39,11 @@ class Toy(Task):
     def load(self) -> TaskData:
         """Draw the three splits."""
         splits: Mapping[str, Split] = {name: self._draw(name) for name in ("train", "valid", "test")}
-        return TaskData(splits, {"task": self.model_dump(mode="json")}, f"toy task of {self.classes} classes")
+        # drawn from these fields alone, so they identify the data
+        task = self.model_dump(mode="json", exclude={"loader"})
+        digest = sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()
+        provenance = {"corpus": "toy", "task": task, "sha256": digest}
+        return TaskData(splits, provenance, f"toy task of {self.classes} classes")
 
     def _draw(self, name: str) -> Split:
         rng = generator(self.seed, "toy", name)

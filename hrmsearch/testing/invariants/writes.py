@@ -31,15 +31,12 @@ def _memories(subject: Subject) -> list[Memory]:
 )
 def write_mask(subject: Subject, draws: Draws) -> None:
     """Update from a random state; rows without a written token keep their bits, hidden tokens change nothing."""
-    assert subject.spec is not None
-    memories, dim = _memories(subject), subject.spec.model.dim
-    index = draws.integer("memory", 0, len(memories) - 1)
-    update = subject.keep(f"update {index}", lambda: update_graph(memories[index], dim, subject.graph.nest.window))
+    index, update = _update(subject, draws)
     seed, tokens = draws.integer("data", 0, 2**16), draws.integer("tokens", 1, subject.longest)
     rows = draws.integer("rows", 1, 3)
     mask = np.array(draws.integers("mask", 0, 1, rows * tokens), np.bool_).reshape(rows, tokens)
     update.set_params(enlarged(update.graph, seed, subject.enlarge))
-    x, other = (generator(seed, "x", i).normal(size=(rows, tokens, dim)) for i in range(2))
+    x, other = (_stream(update, seed, rows, tokens, i) for i in range(2))
     held = _random_state(update, seed, rows, tokens)
     new = _updated(update, x, mask, held)
     for row in np.flatnonzero(~mask.any(axis=1)):
@@ -51,11 +48,23 @@ def write_mask(subject: Subject, draws: Draws) -> None:
     _is_written(index, mask, held, new)
 
 
-def _is_written(index: int, mask: Array, held: dict[str, Array], new: dict[str, Array]) -> None:
-    """Check that a written token does move the memory: a mask that is never open would pass all else."""
-    for row in np.flatnonzero(mask.any(axis=1)):
-        if all(np.array_equal(new[path][row], held[path][row]) for path in new):
-            raise Violation(f"memory {index}: row {row} was written to, but no state moved")
+@invariant(
+    "hidden-tail",
+    "Tokens that are hidden at the end of a window leave a memory as if the window had ended before them, to rounding.",
+    unless=lambda subject: _no_memory(subject) or ("" if subject.graph.nest.window > 1 else "a window has one token"),
+)
+def hidden_tail(subject: Subject, draws: Draws) -> None:
+    """Write one window and a longer one that hides the rest: what fills up a chunk must not be written either."""
+    index, update = _update(subject, draws)
+    seed, tokens = draws.integer("data", 0, 2**16), draws.integer("tokens", 2, subject.longest)
+    end, rows = draws.integer("end", 1, tokens - 1), draws.integer("rows", 1, 3)
+    update.set_params(enlarged(update.graph, seed, subject.enlarge))
+    x, held = _stream(update, seed, rows, tokens), _random_state(update, seed, rows, tokens)
+    whole = _updated(update, x, np.arange(tokens) < end + np.zeros((rows, 1)), held)
+    short = _updated(update, x[:, :end], np.ones((rows, end), np.bool_), held)
+    for path, array in whole.items():
+        what = f"memory {index}: {tokens - end} hidden tokens after {end}, and {path} is not that of {end} tokens"
+        same(what, array, short[path], within=subject.rounding)
 
 
 @invariant(
@@ -64,19 +73,37 @@ def _is_written(index: int, mask: Array, held: dict[str, Array], new: dict[str, 
     unless=_no_memory,
 )
 def one_token(subject: Subject, draws: Draws) -> None:
-    """Compare a pass with a write: a pass may fill a window up, and the filling must not be written."""
-    assert subject.spec is not None
-    memories, dim = _memories(subject), subject.spec.model.dim
-    index = draws.integer("memory", 0, len(memories) - 1)
-    update = subject.keep(f"update {index}", lambda: update_graph(memories[index], dim, subject.graph.nest.window))
+    """Compare a pass with a write, so that what holds of writes holds of what passes do."""
+    index, update = _update(subject, draws)
     seed, rows = draws.integer("data", 0, 2**16), draws.integer("rows", 1, 3)
     update.set_params(enlarged(update.graph, seed, subject.enlarge))
     held = _random_state(update, seed, rows, 1)
-    call = Pass({"x": generator(seed, "x").normal(size=(rows, 1, dim)), "write": np.ones((rows, 1), np.bool_)}, 0)
+    call = Pass({"x": _stream(update, seed, rows, 1), "write": np.ones((rows, 1), np.bool_)}, 0)
     outputs, carry = update.forward(call, update.carry_from_numpy(held))
     for path, array in update.carry_to_numpy(carry).items():
         what = f"memory {index}: one token passed through leaves {path} other than that token written"
         same(what, outputs[f"step.{path}"], array, within=subject.rounding)
+
+
+def _is_written(index: int, mask: Array, held: dict[str, Array], new: dict[str, Array]) -> None:
+    """Check that a written token does move the memory: a mask that is never open would pass all else."""
+    for row in np.flatnonzero(mask.any(axis=1)):
+        if all(np.array_equal(new[path][row], held[path][row]) for path in new):
+            raise Violation(f"memory {index}: row {row} was written to, but no state moved")
+
+
+def _update(subject: Subject, draws: Draws) -> tuple[int, Executable]:
+    """Draw a memory; return its number and its update."""
+    assert subject.spec is not None
+    memories, dim = _memories(subject), subject.spec.model.dim
+    index = draws.integer("memory", 0, len(memories) - 1)
+    update = subject.keep(f"update {index}", lambda: update_graph(memories[index], dim, subject.graph.nest.window))
+    return index, update
+
+
+def _stream(update: Executable, seed: int, rows: int, tokens: int, index: int = 0) -> Array:
+    shape = update.graph.inputs["x"].type.shape({"B": rows, "T": tokens})
+    return generator(seed, "x", index).normal(size=shape)
 
 
 def update_graph(memory: Memory, dim: int, window: int) -> Graph:
