@@ -29,6 +29,7 @@ model:
 nest: {passes: 2}
 task: {kind: char_lm, corpus: pydoc, train_chars: 140, valid_chars: 30, test_chars: 40, window: 6, loader: contiguous}
 train: {optimizer: {kind: adamw, lr: 1.0e-3}, batch: 4, epochs: 2, checkpoint: 1.0e+9}
+accept: {HS101: drawn nests leak, HS102: drawn gradients stop short, HS103: drawn loaders shuffle}
 """
 
 
