@@ -1,7 +1,7 @@
 """What a run tells a pipe: plain lines for people, or JSON lines for programs."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -39,17 +39,14 @@ class _Pace:
 
 
 class Lines(Watcher):
-    """A line per epoch, and one now and then within a long epoch; `notes` follow the headline."""
+    """A line per epoch, and one now and then within a long epoch."""
 
-    def __init__(self, notes: Sequence[str] = (), clock: Clock = time.monotonic) -> None:
-        self._notes = notes
+    def __init__(self, clock: Clock = time.monotonic) -> None:
         self._pace = _Pace(_SECONDS_BETWEEN_STEPS["lines"], clock)
 
     def headline(self, text: str) -> None:
         """Print which corpus is used."""
         click.echo(text)
-        for note in self._notes:
-            self.note(note)
 
     def note(self, text: str) -> None:
         """Print a remark."""
@@ -87,17 +84,14 @@ class Lines(Watcher):
 
 
 class JsonLines(Watcher):
-    """An object per event, with `event` saying which; steps at most once a second. `notes` follow the headline."""
+    """An object per event, with `event` saying which; steps at most once a second."""
 
-    def __init__(self, notes: Sequence[str] = (), clock: Clock = time.monotonic) -> None:
-        self._notes = notes
+    def __init__(self, clock: Clock = time.monotonic) -> None:
         self._pace = _Pace(_SECONDS_BETWEEN_STEPS["json"], clock)
 
     def headline(self, text: str) -> None:
         """Print which corpus is used."""
         print_json({"event": "corpus", "text": text})
-        for note in self._notes:
-            self.note(note)
 
     def note(self, text: str) -> None:
         """Print a remark."""

@@ -1,6 +1,5 @@
 """What a run shows on a terminal: a bar per seed with live loss, best perplexity and time left."""
 
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +15,7 @@ from hrmsearch.train import EpochDone, SeedResult, SeedStarted, Step, Watcher
 class Live(Watcher):
     """A context in which events move a progress bar; what is worth keeping is printed above it."""
 
-    def __init__(self, console: Console, notes: Sequence[str] = ()) -> None:
-        self._notes = notes
+    def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -45,8 +43,6 @@ class Live(Watcher):
     def headline(self, text: str) -> None:
         """Print which corpus is used."""
         self._print(text)
-        for note in self._notes:
-            self.note(note)
 
     def note(self, text: str) -> None:
         """Print a remark."""

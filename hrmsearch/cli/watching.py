@@ -1,6 +1,6 @@
 """Chooses how a run is watched: a live bar on a terminal, plain lines in a pipe."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from hrmsearch.cli.lines import Lines
@@ -9,13 +9,13 @@ from hrmsearch.train import Watcher
 
 
 @contextmanager
-def watching(notes: Sequence[str] = ()) -> Generator[Watcher]:
-    """Yield the watcher for people; it says `notes` below the headline."""
+def watching() -> Generator[Watcher]:
+    """Yield the watcher for people."""
     out = console()
     if not out.is_terminal:
-        yield Lines(notes)
+        yield Lines()
         return
     from hrmsearch.cli.live import Live
 
-    with Live(out, notes) as live:
+    with Live(out) as live:
         yield live

@@ -52,21 +52,28 @@ def seeds_table(results: Sequence[SeedResult]) -> Table:
     means = [("mean ± sd", *(c.of_summary(summary) for c in columns), *_epochs(summary))] if len(seeds) > 1 else []
     controls = [(control.name, *(c.of_control(control) for c in columns), "", "") for control in summary.controls]
     title = f"{summary.name} on {summary.identity.corpus}, {count(summary.params)} parameters"
+    title += f", accepted {' '.join(summary.accepted)}" if summary.accepted else ""
     return Table(titles, "l" + "r" * (len(titles) - 1), _filled(seeds, means, controls), title)
 
 
 def specs_table(summaries: Sequence[Summary]) -> Table:
     """Return the results of several specs on one corpus: a row per spec, mean ± standard deviation, and the controls.
 
-    Scores are those after the last pass, except where the title says pass 1.
+    Scores are those after the last pass, except where the title says pass 1; `accepted` names the diagnostics that a
+    spec was trained in spite of.
     """
     columns = [_Column("valid ppl, pass 1", "valid", "ppl", 0)]
     columns += [_Column(f"{split} {name}", split, name) for split in _splits(summaries) for name in ("ppl", "bpc")]
     titles = ["spec", "parameters", "seeds", "passes", *(column.title for column in columns), "best epoch", "s/epoch"]
-    specs = [(*_head(s), *(column.of_summary(s) for column in columns), *_epochs(s)) for s in summaries]
-    controls = [(c.name, "", "", "", *(col.of_control(c) for col in columns), "", "") for c in summaries[0].controls]
+    titles += ["accepted"]
+    specs = [
+        (*_head(s), *(column.of_summary(s) for column in columns), *_epochs(s), " ".join(s.accepted)) for s in summaries
+    ]
+    controls = [
+        (c.name, "", "", "", *(col.of_control(c) for col in columns), "", "", "") for c in summaries[0].controls
+    ]
     title = f"on {summaries[0].identity.corpus}"
-    return Table(titles, "l" + "r" * (len(titles) - 1), _filled(specs, controls), title)
+    return Table(titles, "l" + "r" * (len(titles) - 2) + "l", _filled(specs, controls), title)
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:

@@ -39,6 +39,9 @@ def run(spec: Spec, options: RunOptions, watcher: Watcher) -> list[SeedResult]:
     diagnostics = _sound(graph, spec)
     data = spec.task.load()
     watcher.headline(data.headline)
+    for one in diagnostics:
+        state = f"accepted: {one.accepted}" if one.accepted else one.severity
+        watcher.note(f"{one.code} {one.name} at {one.place} ({state}): {one.message}")
     plan = Plan(spec, graph, data, options, diagnostics)
     with listening() as wish:
         return [_seed(Job(plan, seed, folder), watcher, wish) for seed, folder in folders.items()]

@@ -55,7 +55,8 @@ class SeedResult:
     """What one seed came to.
 
     valid: scores by pass of the best epoch, which validation chose. test: the same parameters on text that chose
-    nothing; empty without a test split. epochs: trained, counting those after the best.
+    nothing; empty without a test split. epochs: trained, counting those after the best. accepted: codes
+    of diagnostics that stand because the spec accepts them.
     """
 
     name: str
@@ -70,6 +71,7 @@ class SeedResult:
     test: tuple[Score, ...]
     controls: tuple[Control, ...]
     seconds_per_epoch: float
+    accepted: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -103,6 +105,7 @@ class SeedResult:
                 test=tuple(map(Score.of, metrics["test"])),
                 controls=tuple(Control(**control) for control in manifest["controls"]),
                 seconds_per_epoch=manifest["seconds_per_epoch"],
+                accepted=tuple(sorted({d["code"] for d in manifest["diagnostics"] if d["accepted"]})),
             )
         except (KeyError, TypeError) as error:
             raise RunError(f"{run_dir}: the manifest is unfinished or foreign ({error!r})") from error
@@ -130,7 +133,7 @@ class Summary:
     """A spec's results over seeds on one corpus.
 
     metrics: `metrics[split][pass - 1][metric]` for `loss`, `ppl` and `bpc`. best_epoch: over seeds. controls: what
-    counting alone achieves on the same characters.
+    counting alone achieves on the same characters. accepted: codes of diagnostics that the spec accepts.
     """
 
     name: str
@@ -141,6 +144,7 @@ class Summary:
     best_epoch: Spread
     seconds_per_epoch: Spread
     controls: tuple[Control, ...]
+    accepted: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the summary as JSON values."""
@@ -165,6 +169,7 @@ def summarise(results: Sequence[SeedResult]) -> Summary:
         best_epoch=Spread.of([result.best_epoch for result in results]),
         seconds_per_epoch=Spread.of([result.seconds_per_epoch for result in results]),
         controls=first.controls,
+        accepted=first.accepted,
     )
 
 

@@ -95,11 +95,20 @@ def test_json_has_the_corpus_first_and_the_results_last(spec: Path, tmp_path: Pa
     assert [seed["run_dir"] for seed in last["seeds"]] == [last["run_dir"]]
 
 
-def test_errors_that_the_analyses_prove_are_told_below_the_corpus(spec: Path, tmp_path: Path) -> None:
+def test_an_error_that_the_analyses_prove_stops_a_run_before_it_starts(spec: Path, tmp_path: Path) -> None:
+    done = invoke("run", spec, "--out", tmp_path / "runs", "--set", "model.q_head={read: L, outputs: 2}")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("hrmsearch: error[HS102] untrained-parameter: ")
+    assert "accept HS102 in it with a reason" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_accepted_error_is_told_below_the_corpus_and_stands_in_the_table(spec: Path, tmp_path: Path) -> None:
     small = ["--set", "seeds=[0]", "--set", "train.epochs=1", "--set", "model.q_head={read: L, outputs: 2}"]
-    lines = invoke("run", spec, "--out", tmp_path, *small).output.splitlines()
+    lines = invoke("run", spec, "--out", tmp_path, *small, "--set", "accept={HS102: a trial}").output.splitlines()
     assert lines[1].startswith("note: HS102 untrained-parameter at ")
-    assert lines[1].endswith("; hrmsearch explain HS102")
+    assert "(accepted: a trial)" in lines[1]
+    assert any(line.endswith(" parameters, accepted HS102") for line in lines)
 
 
 def test_nothing_is_trained_over(spec: Path, runs: Path) -> None:
@@ -211,6 +220,13 @@ def test_results_shows_a_row_per_spec_and_writes_it(runs: Path, tmp_path: Path) 
 def environment() -> dict[str, str]:
     """Return an environment in which a process finds what this one does."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def test_results_copies_the_manifests_beside_its_table(runs: Path, tmp_path: Path) -> None:
+    table = tmp_path / "evidence" / "README.md"
+    assert invoke("results", runs, "-o", table, "--manifests").exit_code == 0
+    copied = sorted(path.relative_to(table.parent).name for path in table.parent.rglob("*.json"))
+    assert copied == sorted(f"{folder.parent.name}.json" for folder in runs.rglob("manifest.json"))
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

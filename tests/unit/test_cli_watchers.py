@@ -45,6 +45,7 @@ class Clock:
 
 def tell(watcher: Watcher) -> None:
     watcher.headline("corpus wikitext2 (train 19968 targets)")
+    watcher.note("HS102 is accepted")
     watcher.started(STARTED)
     watcher.step(STEP)
     watcher.epoch(EPOCH)
@@ -54,10 +55,10 @@ def tell(watcher: Watcher) -> None:
 
 
 def test_a_pipe_gets_a_line_per_event_worth_one(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(Lines(["HS102 is not accepted"], Clock()))
+    tell(Lines(Clock()))
     assert capsys.readouterr().out.splitlines() == [
         "corpus wikitext2 (train 19968 targets)",
-        "note: HS102 is not accepted",
+        "note: HS102 is accepted",
         "seed 0 starts: 152,064 parameters, 19 batches an epoch, at most 12 epochs; runs/hrm/seed-0",
         "seed 0  epoch  3/12  train loss 2.5000  valid ppl 11.023  bpc 3.462  1.8 s  best",
         "seed 0 stops after epoch 4: no better since epoch 3",
@@ -89,10 +90,10 @@ def test_a_program_gets_one_object_a_line_and_the_corpus_first(capsys: pytest.Ca
     clock.now = 2.0
     tell(watcher)
     events: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    kinds = ["corpus", "started", "step", "epoch", "checkpoint", "stopped_early", "finished"]
+    kinds = ["corpus", "note", "started", "step", "epoch", "checkpoint", "stopped_early", "finished"]
     assert [event["event"] for event in events] == kinds
-    assert events[1]["run_dir"] == "runs/hrm/seed-0"
-    assert events[3]["valid"][-1] == {"pass": 2, "loss": 2.4, "ppl": Score(2, 2.4).ppl, "bpc": Score(2, 2.4).bpc}
+    assert events[2]["run_dir"] == "runs/hrm/seed-0"
+    assert events[4]["valid"][-1] == {"pass": 2, "loss": 2.4, "ppl": Score(2, 2.4).ppl, "bpc": Score(2, 2.4).bpc}
     assert events[-1]["metrics"]["best_epoch"] == 3
 
 
@@ -107,8 +108,9 @@ def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
 def drawn(**options: Any) -> str:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, **options)
-    with Live(console, ["HS102 is not accepted"]) as live:
+    with Live(console) as live:
         live.headline("corpus wikitext2")
+        live.note("HS102 is accepted")
         live.started(STARTED)
         live.step(STEP)
         live.epoch(EPOCH)
@@ -123,7 +125,7 @@ def test_a_terminal_gets_a_bar_with_loss_and_best_score() -> None:
     screen = drawn()
     assert "epoch 1  loss 3.142  valid ppl 11.023" in screen
     assert "━" in screen
-    assert "note: HS102 is not accepted" in screen
+    assert "note: HS102 is accepted" in screen
     assert "seed 0 done: valid ppl 11.023" in screen
 
 

@@ -8,8 +8,9 @@ import click
 @click.command("results")
 @click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write Markdown here too.")
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-def command(folders: tuple[Path, ...], output: Path | None, force: bool) -> None:
+@click.option("--manifests", is_flag=True, help="Copy each run's manifest beside FILE, as SPEC/seed-K.json.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+def command(folders: tuple[Path, ...], output: Path | None, manifests: bool, force: bool) -> None:
     """Compare finished runs, a row per spec.
 
     FOLDER is a run, or a folder above runs such as `runs`. Rows are means and deviations over seeds; each corpus has a
@@ -20,6 +21,8 @@ def command(folders: tuple[Path, ...], output: Path | None, force: bool) -> None
     from hrmsearch.errors import RunError
     from hrmsearch.report.runs import results_in, tables
 
+    if manifests and output is None:
+        raise click.UsageError("--manifests needs --output, beside which they go")
     if output is not None:
         may_write(output, force=force)
     finished, unfinished = results_in(folders)
@@ -31,4 +34,10 @@ def command(folders: tuple[Path, ...], output: Path | None, force: bool) -> None
     for table in made:
         print_table(table)
     if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, "\n".join(table.markdown() for table in made))
+        for result in finished if manifests else ():
+            copy = output.parent / result.name / f"seed-{result.seed}.json"
+            may_write(copy, force=force)
+            copy.parent.mkdir(exist_ok=True)
+            write_text(copy, (result.run_dir / "manifest.json").read_text(encoding="utf-8"))

@@ -39,21 +39,12 @@ def command(
     from hrmsearch.spec.load import load
     from hrmsearch.train import RunOptions
 
-    chosen = RunOptions(backend, device, out, resume, command=tuple(sys.argv))
+    chosen = RunOptions(backend, device, out, resume, command=("hrmsearch", *sys.argv[1:]))
     loaded = load(spec, overrides)
     if as_json:
         _for_programs(loaded, chosen)
     else:
         _for_people(loaded, chosen)
-
-
-def _warnings(spec: "Spec") -> list[str]:
-    """Return a line per error that the analyses prove and the spec does not accept."""
-    from hrmsearch.analyses import validate
-    from hrmsearch.lowering import lower
-
-    found = [diagnostic for diagnostic in validate(lower(spec), spec) if diagnostic.stops]
-    return [f"{one.code} {one.name} at {one.place}: {one.message}; hrmsearch explain {one.code}" for one in found]
 
 
 def _for_people(spec: "Spec", chosen: "RunOptions") -> None:
@@ -62,7 +53,7 @@ def _for_people(spec: "Spec", chosen: "RunOptions") -> None:
     from hrmsearch.report.results import seeds_table
     from hrmsearch.train import run
 
-    with watching(_warnings(spec)) as watcher:
+    with watching() as watcher:
         results = run(spec, chosen, watcher)
     click.echo()
     print_table(seeds_table(results))
@@ -74,7 +65,7 @@ def _for_programs(spec: "Spec", chosen: "RunOptions") -> None:
     from hrmsearch.cli.terminal import print_json
     from hrmsearch.train import run, summarise
 
-    results = run(spec, chosen, JsonLines(_warnings(spec)))
+    results = run(spec, chosen, JsonLines())
     seeds = [result_record(result) for result in results]
     # With several seeds, `run_dir` and `metrics` are the last one's; `seeds` has all.
     print_json({"event": "done", **seeds[-1], "seeds": seeds, "summary": summarise(results).record()})
