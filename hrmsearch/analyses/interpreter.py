@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Generic
 
 from hrmsearch.analyses.domain import Domain, Site, V
-from hrmsearch.ir.builder import Builder, Context
-from hrmsearch.ir.graph import Function, Graph, Nest, Op, Region, Value, join_path
+from hrmsearch.ir.definition import definition
+from hrmsearch.ir.graph import Function, Graph, Op, Region, Value, join_path
 from hrmsearch.ir.ops import lookup, untouched
 from hrmsearch.ir.types import Lifetime
 
@@ -142,14 +142,3 @@ class Interpreter(Generic[V]):
                 return given
             held = grown
         return self._region(op.regions[0], [*map(domain.widened, held), *slices], env, site)
-
-
-def definition(op: Op) -> Region:
-    """Return a composite's definition as a region: its arguments are the operands, its results the results."""
-    b = Builder(Graph("", Nest()), Context(dim=0, window=0, vocabulary=0), place=op.place)
-    b.region.args = [Value(value.type, value.name, b) for value in op.operands]
-    define = lookup(op.kind).define
-    assert define is not None, f"{op.kind} is no composite"
-    results = define(b, op, b.region.args)
-    b.region.results = list(results) if isinstance(results, tuple) else [results]
-    return b.region

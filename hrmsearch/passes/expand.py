@@ -7,26 +7,15 @@ A definition may hold composites, which are expanded in turn. What remains is pr
 
 from collections.abc import Collection, Sequence
 
-from hrmsearch.ir.builder import Builder
-from hrmsearch.ir.graph import Graph, Nest, Op, Region, Value
+from hrmsearch.ir.definition import definition
+from hrmsearch.ir.graph import Graph, Op, Value
 from hrmsearch.ir.ops import lookup
-from hrmsearch.passes.rewrite import OPS_ONLY, Rewriter
+from hrmsearch.passes.rewrite import Rewriter
 
 
 def expand(graph: Graph, keep: Collection[str] = ()) -> Graph:
     """Return the graph without composites, except the kinds in `keep`, which a backend runs itself."""
     return _Expand(graph, keep).run()
-
-
-def definition(op: Op) -> Region:
-    """Return a composite's definition as a region: its arguments are the operands, its results the results."""
-    b = Builder(Graph("", Nest()), OPS_ONLY, place=op.place)
-    b.region.args = [Value(value.type, value.name, b) for value in op.operands]
-    define = lookup(op.kind).define
-    assert define is not None, f"{op.kind} is no composite"
-    results = define(b, op, b.region.args)
-    b.region.results = list(results) if isinstance(results, tuple) else [results]
-    return b.region
 
 
 class _Expand(Rewriter):

@@ -7,12 +7,10 @@ map from the old graph to the new one through `env`.
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-from hrmsearch.ir.builder import Builder, Context
+from hrmsearch.ir.builder import Builder
+from hrmsearch.ir.definition import OPS_ONLY
 from hrmsearch.ir.graph import Function, Graph, Op, Region, Value
 from hrmsearch.ir.ops import untouched
-
-# compiler passes build operations, never blocks, so no model surrounds them
-OPS_ONLY = Context(dim=0, window=0, vocabulary=0)
 
 
 class Rewriter:

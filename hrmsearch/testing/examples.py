@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrmsearch.ir import Builder, DType, Graph, Nest, Op, Type, parse, verify
+from hrmsearch.ir.definition import OPS_ONLY
 from hrmsearch.ir.ops import op_kinds
-from hrmsearch.passes.rewrite import OPS_ONLY
 
 
 @dataclass(frozen=True, slots=True)

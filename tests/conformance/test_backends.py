@@ -93,7 +93,7 @@ def test_the_pipeline_keeps_the_values_of_the_reference(spec: Spec, seed: int) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", OTHERS)
-@settings(max_examples=20)
+@settings(max_examples=4)
 @given(spec=specs(smooth=True), seed=st.integers(0, 2**16), span=st.integers(1, 2))
 def test_gradients_are_the_differences_of_the_reference_and_absent_where_it_has_none(
     backend: str, spec: Spec, seed: int, span: int

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from hrmsearch.errors import BackendError, RunError
 from hrmsearch.ir import Builder, DType, Graph, Nest, Region, Type, Value, parse, text, verify
+from hrmsearch.ir.definition import OPS_ONLY
 from hrmsearch.ir.rule import SCALARS, Rule
-from hrmsearch.passes.rewrite import OPS_ONLY
 from hrmsearch.runtime import Options, Pass, Training
 from hrmsearch.testing.examples import structured_graph
 from hrmsearch_reference import Backend, ReferenceExecutable
