@@ -52,8 +52,7 @@ def _declare(b: Builder, leaves: Mapping[str, Any], prefix: str, reset: Value) -
 
 
 def _nest(nest: NestSpec, task: Any) -> Nest:
-    unit = "windows" if nest.backprop.windows is not None else "passes"
-    span = (unit, nest.backprop.windows or nest.backprop.passes or 1)
+    span = next((unit, k) for unit, k in nest.backprop if k is not None)
     return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window)
 
 

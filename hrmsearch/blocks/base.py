@@ -175,7 +175,7 @@ def merge_heads(b: Builder, x: Value) -> Value:
 
 
 def _divisors(n: int) -> str:
-    return ", ".join(str(k) for k in range(1, n + 1) if n % k == 0 and k <= 16)
+    return ", ".join(str(k) for k in range(1, min(n, 16) + 1) if n % k == 0)
 
 
 def table_over_tokens(b: Builder, table: Value, x: Value) -> Value:

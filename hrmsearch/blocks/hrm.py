@@ -23,7 +23,7 @@ from hrmsearch.spec.registry import Choice, Part
 class Level(Part):
     """One level: it updates every `period` ticks through `layers` blocks."""
 
-    period: PositiveInt = 1
+    period: int = Field(default=1, ge=1, le=4096)
     layers: PositiveInt = 1
     block: Annotated[Block, Choice("block")]
 
@@ -59,13 +59,13 @@ class HRM(Core):
     """
 
     kind: Literal["hrm"] = "hrm"
-    cycles: PositiveInt = 1
+    cycles: int = Field(default=1, ge=1, le=4096)
     order: Literal["sequential", "simultaneous"] = "sequential"
     inject: tuple[str, ...] = ("L",)
     gradient: Literal["last_tick", "last_cycle", "full"] | LastTicks = "last_tick"
     share: bool = False
     state: LevelState = Field(default_factory=LevelState)
-    levels: dict[str, Level] = Field(min_length=1)
+    levels: dict[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], Level] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:

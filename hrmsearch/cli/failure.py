@@ -16,7 +16,16 @@ BY_SIGNAL: Final = 128
 BROKEN_PIPE: Final = BY_SIGNAL + 13  # Windows has no SIGPIPE to ask
 
 # What the machine refuses, as opposed to what the program got wrong.
-_ENVIRONMENT: Final = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE}
+_ENVIRONMENT: Final = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+}
 
 
 class Failure(click.ClickException):

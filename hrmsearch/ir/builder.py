@@ -9,7 +9,7 @@ from typing import Any
 from hrmsearch.errors import GraphError
 from hrmsearch.ir.graph import Function, Graph, Op, Region, Value
 from hrmsearch.ir.ops import lookup
-from hrmsearch.ir.types import Axis, DType, Size, Type, axis
+from hrmsearch.ir.types import Axis, DType, Size, Type
 
 Operand = Value | float
 Results = Value | tuple[Value, ...]
@@ -250,8 +250,3 @@ def _fresh(title: str, taken: dict[str, Function]) -> str:
 
 def _plain(size: Size) -> int | str:
     return str(size) if size.known is None else size.known
-
-
-def token_axes(window: int) -> tuple[Axis, Axis, Axis]:
-    """Return the axes B (rows), T (tokens) and W (the window)."""
-    return axis("B"), axis("T"), axis("W", window)

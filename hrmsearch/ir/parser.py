@@ -63,6 +63,11 @@ class _Reader:
             bind = _match(_BIND, line)
             table = graph.outputs if bind[1] == "output" else graph.candidates
             table[json.loads(bind[2])] = names[bind[3]]
+        _match(r"\}", self.next())
+        rest = next(self._lines, None)
+        if rest is not None:
+            self.line = rest[0]
+            raise GraphError(f"{rest[1]!r} stands after the graph")
         return graph
 
     def body(self, graph: Graph, region: Region, names: dict[str, Value]) -> str:

@@ -7,6 +7,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PositiveFloat, 
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from hrmsearch.spec.problems import FieldProblem
 from hrmsearch.spec.registry import Part
 
 
@@ -28,6 +29,13 @@ class OrNone:
         return {**form, "anyOf": [*options, {"const": "none"}]}
 
 
+def exactly_one(part: Part) -> None:
+    """Raise unless exactly one field of a part of alternatives has a value."""
+    names = list(type(part).model_fields)
+    if sum(getattr(part, name) is not None for name in names) != 1:
+        raise ValueError(f"give exactly one of {', '.join(names)}")
+
+
 class InitRule(Part):
     """A rule with a number: exactly one of its fields.
 
@@ -42,8 +50,9 @@ class InitRule(Part):
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("give exactly one of normal, trunc_normal, uniform, constant")
+        exactly_one(self)
+        if self.uniform is not None and not self.uniform[0] < self.uniform[1]:
+            raise FieldProblem("the first end must be less than the second", "uniform")
         return self
 
 

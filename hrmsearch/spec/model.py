@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
 from hrmsearch.errors import Place, Problem, SpecError
-from hrmsearch.spec.fields import Init, OrNone
+from hrmsearch.spec.fields import Init, OrNone, exactly_one
 from hrmsearch.spec.node import Path
 from hrmsearch.spec.problems import FieldProblem
 from hrmsearch.spec.registry import Choice, Part, kinds
@@ -31,7 +31,7 @@ class Defaults(Part):
 class Model(Part):
     """The architecture: embedding, memories by place, a core that ticks, and heads."""
 
-    dim: PositiveInt
+    dim: int = Field(ge=1, le=65536)
     init: Init = "lecun_normal"
     defaults: Defaults = Field(default_factory=Defaults)
     embed: Annotated[Any, Choice("embed", "token")] = _default("embed", "token")
@@ -49,8 +49,7 @@ class Backprop(Part):
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("give either passes or windows")
+        exactly_one(self)
         return self
 
 
@@ -115,7 +114,7 @@ class Spec(Part):
     """
 
     spec: Literal[1]
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)
     about: str = ""
     model: Model
     nest: NestSpec = Field(default_factory=NestSpec)

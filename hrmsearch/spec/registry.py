@@ -24,7 +24,7 @@ def _tuples(value: Any) -> Any:
 class Part(BaseModel):
     """A node of a spec: strict, frozen, and every unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, serialize_by_alias=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, serialize_by_alias=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

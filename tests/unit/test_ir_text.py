@@ -77,3 +77,10 @@ def test_an_empty_graph_reads_back() -> None:
 
 def _one(line: str) -> str:
     return f'graph "g" {{\n  nest passes=1 backprop=passes:1 step=span loader=shuffled causal=true window=1\n  main {{\n{line}\n  }}\n}}\n'  # noqa: E501
+
+
+@pytest.mark.parametrize("end", ["", "}\nmore\n"])
+def test_a_graph_ends_with_its_closing_brace(end: str) -> None:
+    whole = text(structured_graph())
+    with pytest.raises(GraphError, match="line "):
+        parse(whole.removesuffix("}\n") + end)
