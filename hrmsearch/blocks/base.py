@@ -5,7 +5,7 @@ A new kind of mixer, memory, norm, ... is one file in this folder: a subclass of
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,12 +18,50 @@ if TYPE_CHECKING:
     from hrmsearch.blocks.memory import Placed
 
 
-class Mixer(Module, family="mixer"):
-    """Mixes the sequence: (B, T, D) -> (B, T, D)."""
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A state that a part asks for: its type, its start value (broadcast by name), and when it is kept."""
+
+    type: Type
+    start: Value
+    lifetime: str
+    commit: str
+
+
+State = Mapping[str, Value]
+
+
+class Layer(Module):
+    """Turns a stream (B, T, D) into another; a layer that recurs may carry state from one call to the next.
+
+    `build` begins afresh. A layer that carries state also names it (`leaves`) and goes on from it (`step`).
+    """
+
+    def leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
+        """Return the states to declare, built in `main`; parameters of learned starts go below `prefix`."""
+        del b, x, prefix
+        return {}
 
     @abstractmethod
     def build(self, b: Builder, x: Value) -> Value:
-        """Return the mixed sequence."""
+        """Return the new stream."""
+
+    def step(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
+        """Return the new stream and the states after it, for the states that `leaves` names."""
+        assert not state, f"{type(self).__name__} carries no state"
+        return self.build(b, x), {}
+
+    def go_on(
+        self, b: Builder, prefix: str, x: Value, state: State, place: str | None = None
+    ) -> tuple[Value, dict[str, Value]]:
+        """Call the layer as a function that goes on from `state`, its parameters below `prefix`."""
+        if not state:
+            return self.apply(b, prefix, x, place=place), {}
+        return call_with_state(b, self, "step", self.step, prefix, x, state, place)
+
+
+class Mixer(Layer, family="mixer"):
+    """Mixes the sequence: (B, T, D) -> (B, T, D)."""
 
 
 class Ffn(Module, family="ffn"):
@@ -44,12 +82,8 @@ class Norm(Module, family="norm"):
         """Return the normalised tokens."""
 
 
-class Block(Module, family="block"):
+class Block(Layer, family="block"):
     """A residual block: (B, T, D) -> (B, T, D)."""
-
-    @abstractmethod
-    def build(self, b: Builder, x: Value) -> Value:
-        """Return the updated stream."""
 
 
 class Embed(Module, family="embed"):
@@ -82,16 +116,6 @@ class QHead(Module, family="q_head"):
     @abstractmethod
     def build(self, b: Builder, x: Value) -> Value:
         """Return the values (B, Q)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A state that a part asks for: its type, its start value (broadcast by name), and when it is kept."""
-
-    type: Type
-    start: Value
-    lifetime: str
-    commit: str
 
 
 class Core(Module, family="core"):
@@ -134,6 +158,27 @@ class Ran:
     candidates: Mapping[str, Value]
     memories: Mapping[str, Mapping[str, Value]]
     trace: Mapping[str, Value]
+
+
+def call_with_state(
+    b: Builder,
+    part: Module,
+    method: str,
+    step: Callable[[Builder, Value, State], tuple[Value, Mapping[str, Value]]],
+    prefix: str,
+    x: Value,
+    state: State,
+    place: str | None = None,
+) -> tuple[Value, dict[str, Value]]:
+    """Call a part's `step(b, x, state)` as a function; returns its stream and the states after it, by name."""
+
+    def build(inner: Builder, x: Value, *held: Value) -> tuple[Value, ...]:
+        y, new = step(inner, x, dict(zip(state, held, strict=True)))
+        return (y, *(new[name] for name in state))
+
+    key = (type(part), method, part.model_dump_json(), *state)
+    y, *new = b.call(prefix, build, x, *state.values(), title=type(part).__name__, key=key, place=place)
+    return y, dict(zip(state, new, strict=True))
 
 
 def fail(b: Builder, field: str, message: str) -> FieldError:

@@ -4,11 +4,11 @@ A kind is one file with three functions over IR values, `init_state`, `update` a
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hrmsearch.blocks.base import Leaf
+from hrmsearch.blocks.base import Leaf, State, call_with_state
 from hrmsearch.ir import Builder, Type, Value
 from hrmsearch.ir.module import Module
 
@@ -59,32 +59,19 @@ class Placed:
 
     def readout(self, b: Builder, x: Value, states: Mapping[str, Value]) -> Value:
         """Call the memory's readout on a stream."""
+        memory = self.memory
 
         def readout(inner: Builder, x: Value, *held: Value) -> Value:
-            return self.memory.readout(inner, dict(zip(states, held, strict=True)), x)
+            return memory.readout(inner, dict(zip(states, held, strict=True)), x)
 
-        (y,) = self._call(b, "readout", readout, x, states)
+        title, key = f"{type(memory).__name__}_readout", (type(memory), "readout", memory.model_dump_json())
+        (y,) = b.call(self.prefix, readout, x, *states.values(), title=title, key=key, place=self.place)
         return y
 
     def step(self, b: Builder, x: Value, states: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
         """Call the memory's step on a stream: what it reads, and the states it proposes."""
 
-        def step(inner: Builder, x: Value, *held: Value) -> tuple[Value, ...]:
-            y, new = self.memory.step(inner, dict(zip(states, held, strict=True)), x)
-            return (y, *(new[name] for name in states))
+        def step(inner: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
+            return self.memory.step(inner, state, x)
 
-        y, *new = self._call(b, "step", step, x, states)
-        return y, dict(zip(states, new, strict=True))
-
-    def _call(
-        self,
-        b: Builder,
-        method: str,
-        build: Callable[..., Value | tuple[Value, ...]],
-        x: Value,
-        states: Mapping[str, Value],
-    ) -> tuple[Value, ...]:
-        memory = self.memory
-        title = type(memory).__name__ if method == "step" else f"{type(memory).__name__}_{method}"
-        key = (type(memory), method, memory.model_dump_json())
-        return b.call(self.prefix, build, x, *states.values(), title=title, key=key, place=self.place)
+        return call_with_state(b, self.memory, "step", step, self.prefix, x, states, self.place)

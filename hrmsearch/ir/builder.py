@@ -184,6 +184,24 @@ class Builder:
 
     # -- structure ---------------------------------------------------------------------------------------------------
 
+    def linear_scan(
+        self,
+        a: Value,
+        x: Value,
+        start: Value,
+        axis: str = "T",
+        mix: Sequence[str] | None = None,
+        form: str | None = None,
+    ) -> tuple[Value, Value]:
+        """Return every h_t = a h_(t-1) + x_t along an axis from h_0 = start, and the last one.
+
+        `a` broadcasts to `x` by name, or is a matrix over the axes `mix` = (row, column); without the axis it is the
+        same at every step. form: how to compute it, by default the backend's choice.
+        """
+        attrs = {"axis": axis, "mix": None if mix is None else list(mix), "form": form}
+        states, last = self.append(Op("linear_scan", (a, x, start), attrs, place=self.place)).results
+        return states, last
+
     def repeat(
         self, n: int, carried: Sequence[Value], body: Callable[..., Sequence[Value]], *, free: bool = False
     ) -> tuple[Value, ...]:

@@ -119,10 +119,10 @@ def _composites(d: int, f: int) -> list[Example]:
         Example("rope", (x, table, table)),
         Example("silu", (x,)),
         Example("cross_entropy", (f"compute[B, T, C:{f}]", "i32[B, T]"), {"ignore": -100}),
-        Example("linear_scan", (f"compute[D:{d}]", x, state), {"axis": "T", "mix": None}),
-        Example("linear_scan", (x, x, state), {"axis": "T", "mix": None}),
-        Example("linear_scan", (f"compute[{matrix}]", x, state), {"axis": "T", "mix": ["D", "N"]}),
-        Example("linear_scan", (f"compute[B, T, {matrix}]", x, state), {"axis": "T", "mix": ["D", "N"]}),
+        Example("linear_scan", (f"compute[D:{d}]", x, state), {"axis": "T", "mix": None, "form": None}),
+        Example("linear_scan", (x, x, state), {"axis": "T", "mix": None, "form": None}),
+        Example("linear_scan", (f"compute[{matrix}]", x, state), {"axis": "T", "mix": ["D", "N"], "form": None}),
+        Example("linear_scan", (f"compute[B, T, {matrix}]", x, state), {"axis": "T", "mix": ["D", "N"], "form": None}),
     ]
 
 

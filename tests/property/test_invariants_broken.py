@@ -219,7 +219,7 @@ graph "recurrent" {
   }
 }
 """
-_SCAN = '%y, %end = linear_scan(%decay, %x, %h) {axis="T", mix=null} : compute[B, T, D:4]; compute[B, D:4]'
+_SCAN = '%y, %end = linear_scan(%decay, %x, %h) {axis="T", mix=null, form=null} : compute[B, T, D:4]; compute[B, D:4]'
 _LOOP = """%end, %y = scan(%h, %x) {axis="T", carries=1, at=1} : compute[B, D:4]; compute[B, T, D:4] {
       ^(%old: compute[B, D:4], %x_t: compute[B, D:4])
       %kept = mul(%old, %decay) : compute[B, D:4]
@@ -227,16 +227,17 @@ _LOOP = """%end, %y = scan(%h, %x) {axis="T", carries=1, at=1} : compute[B, D:4]
       %out = tanh(%new) : compute[B, D:4]
       yield %new, %out
     }"""
-_TWICE = """%z, %first = linear_scan(%decay, %x, %h) {axis="T", mix=null} : compute[B, T, D:4]; compute[B, D:4]
-    %y, %end = linear_scan(%decay, %z, %h) {axis="T", mix=null} : compute[B, T, D:4]; compute[B, D:4]"""
+_TWICE = """%z, %mid = linear_scan(%decay, %x, %h) {axis="T", mix=null, form=null} : compute[B, T, D:4]; compute[B, D:4]
+    %y, %end = linear_scan(%decay, %z, %h) {axis="T", mix=null, form=null} : compute[B, T, D:4]; compute[B, D:4]"""
 _FRESH = """%none = broadcast(%zero) : compute[B, D:4]
-    %y, %end = linear_scan(%decay, %x, %none) {axis="T", mix=null} : compute[B, T, D:4]; compute[B, D:4]"""
-_READ = """%z, %end = linear_scan(%decay, %x, %h) {axis="T", mix=null} : compute[B, T, D:4]; compute[B, D:4]
+    %y, %end = linear_scan(%decay, %x, %none) {axis="T", mix=null, form=null} : compute[B, T, D:4]; compute[B, D:4]"""
+_SCANNED = _SCAN.replace("%y", "%z")
+_READ = f"""{_SCANNED}
     %was = broadcast(%h) : compute[B, T, D:4]
     %y = add(%z, %was) : compute[B, T, D:4]"""
 _SUMMED = '%y = cumsum(%x) {axis="T"} : compute[B, T, D:4]'
-_COUNTED = """%z, %end = linear_scan(%decay, %x, %h) {axis="T", mix=null} : compute[B, T, D:4]; compute[B, D:4]
-    %i = const() {rule="iota"} : compute[T]
+_COUNTED = f"""{_SCANNED}
+    %i = const() {{rule="iota"}} : compute[T]
     %wide = broadcast(%i) : compute[T, D:4]
     %y = add(%z, %wide) : compute[B, T, D:4]"""
 

@@ -102,7 +102,7 @@ def test_linear_scan_is_the_loop(shape: tuple[int, int, int, int], varying: bool
     lead = "B, T, " if varying else ""
     a_type = f"compute[{lead}D:{d}{f', N:{d}' if mixing else ''}]"
     types = (a_type, f"compute[B, T, D:{d}]", f"compute[B, D:{d}]")
-    example = Example("linear_scan", types, {"axis": "T", "mix": ["D", "N"] if mixing else None})
+    example = Example("linear_scan", types, {"axis": "T", "mix": ["D", "N"] if mixing else None, "form": None})
     (a, b, h), (states, last) = run(example, batch, tokens, seed)
     for t in range(tokens):
         now = a[:, t] if varying else np.broadcast_to(a, (batch, *a.shape))

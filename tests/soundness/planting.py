@@ -60,7 +60,7 @@ graph "recurrent" {
     at "model.start"
     %begun = add(%h, %zero) : compute[B, D:4]
     at "model"
-    %y, %end = linear_scan(%decay, %x, %h) {axis="T", mix=null} : compute[B, T, D:4]; compute[B, D:4]
+    %y, %end = linear_scan(%decay, %x, %h) {axis="T", mix=null, form=null} : compute[B, T, D:4]; compute[B, D:4]
     %logits = einsum(%y, %table) {spec="B T D, C D -> B T C"} : compute[B, T, C:5]
     output "logits" = %logits
     commit "h" = %end

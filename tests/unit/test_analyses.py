@@ -192,7 +192,9 @@ def recurrence(transition: Build) -> Build:
     def build(b: Builder, x: Value) -> Value:
         a = transition(b, param(b, "w", "D:4"))
         start = b.zeros(x.type.without("T"))
-        return b.append(Op("linear_scan", (a, x, start), {"axis": "T", "mix": None}, place=b.place)).results[0]
+        return b.append(
+            Op("linear_scan", (a, x, start), {"axis": "T", "mix": None, "form": None}, place=b.place)
+        ).results[0]
 
     return build
 

@@ -66,9 +66,19 @@ REFUSED: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
     ("rope", ("compute[T, K:3]",) * 3, {}, "even"),
     ("cross_entropy", (X, "i32[B]"), {"ignore": -100}, "one per row"),
     ("cross_entropy", (X, "i8[B, T]"), {"ignore": -100}, "targets are i32"),
-    ("linear_scan", (ROW, X, ROW), {"axis": "T", "mix": None}, "start value has the axes"),
-    ("linear_scan", ("compute[F:4]", X, "compute[B, D:4]"), {"axis": "T", "mix": None}, "a broadcasts to b"),
-    ("linear_scan", ("compute[D:4, N:3]", X, "compute[B, D:4]"), {"axis": "T", "mix": ["D", "N"]}, "square"),
+    ("linear_scan", (ROW, X, ROW), {"axis": "T", "mix": None, "form": None}, "start value has the axes"),
+    (
+        "linear_scan",
+        ("compute[F:4]", X, "compute[B, D:4]"),
+        {"axis": "T", "mix": None, "form": None},
+        "a broadcasts to b",
+    ),
+    (
+        "linear_scan",
+        ("compute[D:4, N:3]", X, "compute[B, D:4]"),
+        {"axis": "T", "mix": ["D", "N"], "form": None},
+        "square",
+    ),
 ]
 
 

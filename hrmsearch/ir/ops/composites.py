@@ -172,6 +172,10 @@ declare(OpDef("cross_entropy", _entropy_types, _entropy_flow, frozenset({"ignore
 
 # linear_scan(a, b[.., T, ..], h0): h_t = a h_(t-1) + b_t, elementwise, or a matrix over the axes `mix` = [row, column].
 # `a` may lack the axis T: a time-invariant transition. Results: every h_t, and the last one.
+# `form` says how a backend is to compute it, null to let it choose: one step after another, in chunks of fixed length,
+# as a convolution by FFT (time-invariant only), or as a parallel scan. All forms mean the same.
+
+LINEAR_SCAN_FORMS = ("step", "chunk", "fft", "scan")
 
 
 def _scan_parts(op: Op) -> tuple[Type, Type, str, list[str] | None]:
@@ -184,6 +188,9 @@ def _linear_scan_types(op: Op, _functions: Functions) -> Sequence[Type]:
     start = op.operands[2].type
     require(len({value.type.dtype for value in op.operands}) == 1, op, "operands have one dtype")
     require(start == b.without(axis), op, f"the start value has the axes of b without {axis}")
+    form = op.attrs["form"]
+    require(form is None or form in LINEAR_SCAN_FORMS, op, f"the form is null or one of {', '.join(LINEAR_SCAN_FORMS)}")
+    require(form != "fft" or axis not in a.names, op, "the fft form needs a transition that is the same at every step")
     if mix is None:
         rest = iter(b.axes)
         require(all(ax in rest for ax in a.axes), op, "a broadcasts to b")
@@ -225,5 +232,7 @@ def _apply(b: "Builder", a: Value, h: Value, mix: Sequence[str]) -> Value:
 
 
 declare(
-    OpDef("linear_scan", _linear_scan_types, _linear_scan_flow, frozenset({"axis", "mix"}), define=_linear_scan),
+    OpDef(
+        "linear_scan", _linear_scan_types, _linear_scan_flow, frozenset({"axis", "mix", "form"}), define=_linear_scan
+    ),
 )
