@@ -93,14 +93,15 @@ class Infini(Memory):
     def _retrieve(self, b: Builder, state: Mapping[str, Value], q: Value) -> Value:
         """Return sigma(q) M / (sigma(q) z + eps), wide."""
         lead = " ".join(q.type.names)
-        s = _sigma(b, q)
-        found = b.einsum(f"{lead}, B A K V -> {lead[:-1]}V", s, state["M"])
-        return found / (b.einsum(f"{lead}, B A K -> {lead[:-2]}", s, state["z"]) + self.eps)
+        s = _sigma(b, q, "sigma_q")
+        total = b.einsum(f"{lead}, B A K V -> {lead[:-1]}V", s, state["M"])
+        weight = b.einsum(f"{lead}, B A K -> {lead[:-2]}", s, state["z"])
+        return b.op("div", total, weight + self.eps, name="found")
 
     def _write(
         self, b: Builder, state: Mapping[str, Value], k: Value, v: Value, write: Value | None
     ) -> dict[str, Value]:
-        keys, values = _sigma(b, k), b.cast(v, DType.WIDE)
+        keys, values = _sigma(b, k, "sigma_k"), b.cast(v, DType.WIDE)
         if self.rule == "delta":
             values = values - self._retrieve(b, state, k)
         if write is not None:
@@ -119,7 +120,7 @@ class Infini(Memory):
         if not self.local:
             return found
         k, v = (b.rename(value, value.type.names[-2], "U") for value in (k, v))
-        local = b.op("attention", q, k, v, causal=True, scale=q.type.width("K") ** -0.5)
+        local = b.op("attention", q, k, v, causal=True, scale=q.type.width("K") ** -0.5, name="local")
         gate = b.sigmoid(b.param("beta", (q.type.axes[1],), "zeros"))
         return gate * found + (1.0 - gate) * local
 
@@ -146,7 +147,7 @@ class Infini(Memory):
         return b.op("less", 0.5, self._chunks(b, ones if write is None else b.where(write, ones, 0.0), size))
 
 
-def _sigma(b: Builder, u: Value) -> Value:
+def _sigma(b: Builder, u: Value, name: str) -> Value:
     """Return ELU(u) + 1, wide and positive."""
     u = b.cast(u, DType.WIDE)
-    return b.where(b.op("less", 0.0, u), u + 1.0, b.exp(b.op("minimum", u, 0.0)))
+    return b.op("where", b.op("less", 0.0, u), u + 1.0, b.exp(b.op("minimum", u, 0.0)), name=name)
