@@ -1,0 +1,1 @@
+"""The tinygrad backend: emits a standalone tinygrad program and runs exactly that."""

@@ -1,0 +1,101 @@
+"""Which devices tinygrad can use here, and why not the others.
+
+Nothing here changes the environment: `DEV`, `CC` and their like keep the meaning that tinygrad gives them, so that
+`DEV=CPU:X86` still chooses the renderer when a run names the device CPU.
+"""
+
+# parts of tinygrad's device class are unannotated
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from tinygrad.device import Device
+from tinygrad.dtype import DType, dtypes
+from tinygrad.helpers import DEV, Context
+
+from hrmsearch.errors import BackendError
+from hrmsearch.runtime import Precision
+
+#: from the fastest; tinygrad has more devices, on which no test runs
+NAMES: Final = ("CUDA", "METAL", "CPU")
+DTYPES: Mapping[Precision, DType] = {
+    "float32": dtypes.float32,
+    "float64": dtypes.float64,
+    # mixed precision: parameters and carries stay in float32
+    "bfloat16": dtypes.float32,
+}
+
+
+def devices() -> dict[str, str]:
+    """Return the devices, each with a description or the reason why it cannot be used."""
+    return {name: _refusal(name) or _about(name) for name in sorted(NAMES)}
+
+
+def available() -> list[str]:
+    """Return the devices that can be used, the fastest first."""
+    return [name for name in NAMES if not _refusal(name)]
+
+
+def pick(name: str, precision: Precision) -> str:
+    """Return tinygrad's name of the device that a user calls `name`, in any case.
+
+    `auto` is the device that `DEV` names, else the fastest; `CUDA:1` is the second GPU. Raises BackendError for a
+    device that is not here, with those that are, and for one that lacks the precision.
+    """
+    kind, _, index = name.upper().partition(":")
+    if kind == "AUTO":
+        kind = DEV.device or next(iter(available()), "CPU")
+        name = f"{name} (DEV={kind})" if DEV.device else name
+    if why := _refusal(kind):
+        raise BackendError(f"device {name!r}: {why}; available: {', '.join(available()) or 'none'}")
+    count = Device[kind].count() if index else 1
+    if index and not (index.isdecimal() and int(index) < count):
+        raise BackendError(f"device {name!r}: {kind} has {count} here, counted from 0")
+    if _wanted(precision) not in Device[kind].renderer.supported_dtypes():
+        raise BackendError(f"device {name!r} has no {precision}; use float32 or another device")
+    return Device.canonicalize(f"{kind}:{index or 0}")
+
+
+def as_default(device: str) -> Context:
+    """Return a context in which tensors are made on `device`, with the renderer that `DEV` chooses for it.
+
+    tinygrad does not open the device before something runs on it.
+    """
+    target = DEV.target(device.partition(":")[0])
+    return Context(DEV=[replace(target, device=device), target, *DEV.value])
+
+
+def _wanted(precision: Precision) -> DType:
+    return dtypes.bfloat16 if precision == "bfloat16" else DTYPES[precision]
+
+
+def _refusal(name: str) -> str:
+    """Return why a device cannot be used; nothing where it can."""
+    if name not in NAMES:
+        return "hrmsearch runs tinygrad on CPU, CUDA and METAL"
+    if name == "CPU" and not shutil.which(compiler := os.environ.get("CC", "clang")):
+        # asked first: tinygrad opens the device with helpers from its cache, and then fails at the first kernel
+        return f"{compiler} was not found: tinygrad's CPU device needs it; apt-get install clang"
+    if name == "METAL" and sys.platform != "darwin":
+        return "unavailable: only macOS has Metal"
+    try:
+        _ = Device[name].renderer
+    except ExceptionGroup as group:  # one exception of each renderer that was tried
+        return f"unavailable: {'; '.join(map(_line, group.exceptions))}"
+    except Exception as error:  # a driver, a compiler or a library that is missing shows as any exception
+        return f"unavailable: {_line(error)}"
+    return ""
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _about(name: str) -> str:
+    device = Device[name]
+    return f"{device.arch}, {type(device.renderer).__name__}" + (f", {n} of them" if (n := device.count()) > 1 else "")
