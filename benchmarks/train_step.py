@@ -1,11 +1,14 @@
 # pyright: reportUnknownMemberType=false
 # torch's stubs leave parts of from_numpy, backward and step untyped
-"""The compiled `hrm` train step against a hand-written PyTorch model of the same maths, interleaved.
+"""The compiled train step against a hand-written PyTorch model of the same maths, interleaved.
 
-    python benchmarks/train_step.py [--device cpu] [--rounds 30]
+    python benchmarks/train_step.py [--spec hrm|transformer] [--device cpu|cuda] [--rows 16] [--rounds 30] [--fast]
 
-Both start from the same weights and take the same 20 steps first; the script refuses to report a time unless their
-parameters then agree to 1e-6. It prints the ratio of medians and of minima (compiled / hand-written), one thread.
+All start from the same weights and take the same 20 windows first; the script refuses to report a time unless their
+parameters then agree: to 1e-6, or to 1e-3 under torch.compile, whose fused kernels round otherwise. It prints each
+runner's median and minimum per step and its ratio to the plain hand-written model, one thread. On CUDA the compiled
+step is one CUDA graph; beside it stand the same step run eagerly and the hand-written model under
+`torch.compile(mode="reduce-overhead")`. `--fast` adds torch.compile inside our graph (`optimize`).
 """
 
 import argparse
@@ -23,8 +26,11 @@ from hrmsearch.ir import Lifetime
 from hrmsearch.runtime import Carry, Pass
 from hrmsearch.train import RunOptions, compile_for
 
-ROWS, WINDOW, DIM, HEADS, HIDDEN, VOCABULARY = 16, 64, 64, 4, 256, 97
-AGREE = 1e-6
+WINDOW, DIM, HEADS, HIDDEN, VOCABULARY = 64, 64, 4, 256, 97
+AGREE, AGREE_FUSED = 1e-6, 1e-3
+FUSED = ("hand-written, reduce-overhead", "compiled, optimize")
+Windows = list[tuple[np.ndarray, np.ndarray]]
+Runner = Callable[[np.ndarray, np.ndarray], None]
 
 
 class Block(nn.Module):
@@ -62,8 +68,20 @@ class Block(nn.Module):
         return F.rms_norm(x + y, (DIM,), self.gains[1], 1e-6)
 
 
-class HandWritten(nn.Module):
+def block_paths(block: Block, below: str) -> dict[str, nn.Parameter]:
+    """Return a block's parameters by the paths of the compiled model."""
+    found = {f"{below}.mixer.w_{name}": w for name, w in zip("qkvo", block.qkvo, strict=True)}
+    found |= {f"{below}.ffn.w_{name}": getattr(block, name) for name in ("gate", "up", "down")}
+    return found | {f"{below}.{name}_norm.gain": g for name, g in zip(("mixer", "ffn"), block.gains, strict=True)}
+
+
+State = tuple[Tensor, ...]
+
+
+class HandHrm(nn.Module):
     """HRM of experiment 1: two levels, sequential, one tick with gradient; the untrained q-head is computed too."""
+
+    passes = 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,106 +92,160 @@ class HandWritten(nn.Module):
         self.head = nn.Parameter(torch.empty(DIM, VOCABULARY))
         self.q_head = nn.Parameter(torch.empty(DIM, 2))
 
-    def forward(self, tokens: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State, Tensor]:
         e = self.table[tokens]
         z_low, z_high = state or (self.start_low.expand_as(e), self.start_high.expand_as(e))
         with torch.no_grad():
             z_low = self.low(z_low + z_high + e)
         z_low = self.low(z_low + z_high + e)
         z_high = self.high(z_high + z_low)
-        self.q = z_high.mean(dim=1) @ self.q_head
-        return z_high @ self.head, (z_low, z_high)
+        return z_high @ self.head, (z_low, z_high), z_high.mean(dim=1) @ self.q_head
 
     def named(self) -> dict[str, nn.Parameter]:
-        """Return the parameters by the paths of the compiled model."""
         found = {"embed.table": self.table, "head.weight": self.head, "q_head.weight": self.q_head}
         for level, block, start in (("L", self.low, self.start_low), ("H", self.high, self.start_high)):
-            below = f"core.levels.{level}.0"
-            found[f"start.{level}"] = start
-            found |= {f"{below}.mixer.w_{name}": w for name, w in zip("qkvo", block.qkvo, strict=True)}
-            found |= {f"{below}.ffn.w_{name}": getattr(block, name) for name in ("gate", "up", "down")}
-            found |= {f"{below}.{name}_norm.gain": g for name, g in zip(("mixer", "ffn"), block.gains, strict=True)}
+            found |= {f"start.{level}": start, **block_paths(block, f"core.levels.{level}.0")}
         return found
 
 
-class HandStep:
-    """A window of two passes: a loss, a clip and a fused AdamW step in each."""
+class HandTransformer(nn.Module):
+    """One block; nothing is carried."""
 
-    def __init__(self, params: dict[str, np.ndarray], device: str) -> None:
-        self.model = HandWritten().to(device)
+    passes = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(VOCABULARY, DIM))
+        self.block = Block()
+        self.head = nn.Parameter(torch.empty(DIM, VOCABULARY))
+
+    def forward(self, tokens: Tensor, _state: State | None) -> tuple[Tensor, State, Tensor]:
+        x = self.block(self.table[tokens])
+        return x @ self.head, (), x
+
+    def named(self) -> dict[str, nn.Parameter]:
+        return {"embed.table": self.table, "head.weight": self.head, **block_paths(self.block, "core.levels.L.0")}
+
+
+HANDS: dict[str, type[HandHrm] | type[HandTransformer]] = {"hrm": HandHrm, "transformer": HandTransformer}
+
+
+class HandStep:
+    """A window of passes: a loss, a clip and a fused AdamW step in each."""
+
+    def __init__(self, spec: str, params: dict[str, np.ndarray], device: str, mode: str | None = None) -> None:
+        self.model = HANDS[spec]().to(device)
+        self.device = device
         with torch.no_grad():
             for path, parameter in self.model.named().items():
                 parameter.copy_(torch.from_numpy(params[path]))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+        self.run: Callable[..., tuple[Tensor, State, Tensor]] = self.model
+        if mode is not None:
+            self.run = torch.compile(self.model, mode=mode)
 
-    def __call__(self, tokens: Tensor, targets: Tensor) -> None:
-        state = None
-        for _ in range(2):
-            logits, state = self.model(tokens, state)
-            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    def __call__(self, tokens: np.ndarray, targets: np.ndarray) -> None:
+        x, y = (torch.from_numpy(array).long().to(self.device) for array in (tokens, targets))
+        state: State | None = None
+        for _ in range(self.model.passes):
+            torch.compiler.cudagraph_mark_step_begin()
+            logits, state, _ = self.run(x, state)
+            loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
             loss.item()
-            state = (state[0].detach(), state[1].detach())
+            # a compiled model writes its next outputs to the same memory
+            state = tuple(z.detach().clone() for z in state)
+
+    def params(self) -> dict[str, np.ndarray]:
+        return {path: parameter.detach().cpu().numpy() for path, parameter in self.model.named().items()}
 
 
-def batches(n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+class CompiledStep:
+    """The same through hrmsearch."""
+
+    def __init__(self, spec: str, device: str, *, capture: bool = True, optimize: bool = False) -> None:
+        loaded = hs.load(spec)
+        graph = hs.lower(loaded)
+        options = RunOptions(device=device, optimize=optimize, capture=capture)
+        self.passes = graph.nest.passes
+        self.executable = compile_for(loaded, graph, options)
+        self.executable.init(0)
+
+    def __call__(self, tokens: np.ndarray, targets: np.ndarray) -> None:
+        carry: Carry = self.executable.init_carry(*tokens.shape)
+        for i in range(self.passes):
+            inputs = {"tokens": tokens, "targets": targets}
+            reset = Lifetime.STREAM if i == 0 else Lifetime.PASS
+            carry = self.executable.train_step([Pass(inputs, int(reset), i == self.passes - 1)], carry, 1e-3)[0].carry
+
+    def params(self) -> dict[str, np.ndarray]:
+        return self.executable.params
+
+
+def batches(n: int, rows: int) -> Windows:
     """Return random windows of tokens and targets, i32[B, W]."""
     rng = np.random.default_rng(0)
-    return [tuple(rng.integers(0, VOCABULARY, (2, ROWS, WINDOW), dtype=np.int32)) for _ in range(n)]
+    return [tuple(rng.integers(0, VOCABULARY, (2, rows, WINDOW), dtype=np.int32)) for _ in range(n)]
+
+
+def runners_for(spec: str, device: str, fast: bool) -> dict[str, HandStep | CompiledStep]:
+    """Return what is compared, by name; all hold the same weights."""
+    compiled = CompiledStep(spec, device)
+    params = compiled.params()
+    found: dict[str, HandStep | CompiledStep] = {"hand-written": HandStep(spec, params, device), "compiled": compiled}
+    if device != "cpu":
+        found["compiled, not captured"] = CompiledStep(spec, device, capture=False)
+        found[FUSED[0]] = HandStep(spec, params, device, mode="reduce-overhead")
+    if fast:
+        found[FUSED[1]] = CompiledStep(spec, device, optimize=True)
+    return found
+
+
+def check(runners: dict[str, HandStep | CompiledStep], data: Windows) -> None:
+    """Run all on the same windows; raise SystemExit where their parameters then differ."""
+    for runner in runners.values():
+        for tokens, targets in data:
+            runner(tokens, targets)
+    expected = runners["hand-written"].params()
+    for name, runner in runners.items():
+        found = runner.params()
+        worst = max(float(np.abs(found[path] - value).max()) for path, value in expected.items())
+        print(f"{name:30} largest difference of a parameter after {len(data)} windows: {worst:.1e}")
+        limit = AGREE_FUSED if name in FUSED else AGREE
+        if worst > limit:
+            raise SystemExit(f"the models differ by more than {limit:.0e}: no times are reported")
 
 
 def main() -> None:
-    """Check that both agree, then time them in turn."""
+    """Check that all agree, then time them in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--spec", choices=list(HANDS), default="hrm")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--fast", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
-
-    spec = hs.load("hrm")
-    compiled = compile_for(spec, hs.lower(spec), RunOptions(device=args.device))
-    compiled.init(0)
-    hand = HandStep({path: value.astype(np.float32) for path, value in compiled.params.items()}, args.device)
-
-    def step(tokens: np.ndarray, targets: np.ndarray) -> None:
-        carry: Carry = compiled.init_carry(ROWS, WINDOW)
-        for i in range(2):
-            inputs = {"tokens": tokens, "targets": targets}
-            call = Pass(inputs, Lifetime.WINDOW if i == 0 else Lifetime.NONE, last=i == 1)
-            carry = compiled.train_step([call], carry, 1e-3)[0].carry
-
-    def hand_step(tokens: np.ndarray, targets: np.ndarray) -> None:
-        hand(torch.from_numpy(tokens).long().to(args.device), torch.from_numpy(targets).long().to(args.device))
-
-    data = batches(20)
-    for tokens, targets in data:
-        step(tokens, targets)
-        hand_step(tokens, targets)
-    worst = max(
-        float(np.abs(compiled.params[path] - parameter.detach().cpu().numpy()).max())
-        for path, parameter in hand.model.named().items()
-    )
-    print(f"largest difference of a parameter after {len(data)} windows of 2 steps: {worst:.1e}")
-    if worst > AGREE:
-        raise SystemExit(f"the models differ by more than {AGREE:.0e}: no times are reported")
-
-    times: dict[str, list[float]] = {"compiled": [], "hand-written": []}
-    runners: dict[str, Callable[[np.ndarray, np.ndarray], None]] = {"compiled": step, "hand-written": hand_step}
+    runners, data = runners_for(args.spec, args.device, args.fast), batches(20, args.rows)
+    check(runners, data)
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    steps = 5 * HANDS[args.spec].passes
     for i in range(args.rounds):
-        # the order alternates, so that neither always runs on a warmer cache
+        # the order alternates, so that none always runs on a warmer cache
         for name in sorted(runners, reverse=bool(i % 2)):
             begin = time.perf_counter()
             for tokens, targets in data[:5]:
                 runners[name](tokens, targets)
-            times[name].append((time.perf_counter() - begin) / 10)
+            times[name].append((time.perf_counter() - begin) / steps)
+    plain = times["hand-written"]
+    print(f"{args.spec}, B {args.rows}, T {WINDOW}, {args.device}, torch {torch.__version__}, one thread; ms per step")
     for name, values in times.items():
-        print(f"{name:13} median {statistics.median(values) * 1e3:7.2f} ms  min {min(values) * 1e3:7.2f} ms per step")
-    ratios = [statistics.median(times["compiled"]) / statistics.median(times["hand-written"])]
-    ratios.append(min(times["compiled"]) / min(times["hand-written"]))
-    print(f"compiled / hand-written: median {ratios[0]:.3f}, min {ratios[1]:.3f} ({args.device}, one thread)")
+        ratio = statistics.median(values) / statistics.median(plain), min(values) / min(plain)
+        numbers = f"median {statistics.median(values) * 1e3:8.3f}  min {min(values) * 1e3:8.3f}"
+        print(f"{name:30} {numbers}  to hand-written: median {ratio[0]:.3f}, min {ratio[1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -51,12 +51,17 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a graph is compiled for. bfloat16 computes in mixed precision over float32 parameters."""
+    """What a graph is compiled for.
+
+    dtype: bfloat16 computes in mixed precision over float32 parameters. optimize: let the backend spend time on
+    compiling. capture: let it record whole train steps and replay them where the device can.
+    """
 
     device: str = "cpu"
     dtype: Precision = "float32"
     training: Training | None = None
     optimize: bool = False
+    capture: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnnecessaryComparison=false
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
 from hrmsearch_torch import optimizer
 from hrmsearch_torch.devices import DTYPES, pick
 from hrmsearch_torch.emit import emit
+from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
 from hrmsearch_torch.randomness import Randomness
 from hrmsearch_torch.source import load_source
 
@@ -50,7 +51,13 @@ class TorchExecutable:
         training = options.training
         self._optimizer = optimizer.make(training, self._trained) if training else None
         self._average: Tensors = {}
+        self._graphs = GraphedSteps(self._step, self._placed, self.device) if self._captures else None
         self.init(0)
+
+    @property
+    def _captures(self) -> bool:
+        """Whether train steps are captured: launches are what a small model's step waits for on a GPU."""
+        return self.device.type == "cuda" and self._optimizer is not None and self.options.capture
 
     def _module(self) -> torch.nn.Module:
         """Return the module; tables are built in the run's precision, and the caller's random state is left alone."""
@@ -92,6 +99,8 @@ class TorchExecutable:
         for path, array in checked.items():
             self._params[path].copy_(torch.tensor(array))
             self._params[path].grad = None
+        if self._graphs:
+            self._graphs.forget()
         if self._ema is not None:
             self._average = {path: param.detach().clone() for path, param in self._params.items()}
 
@@ -161,20 +170,24 @@ class TorchExecutable:
 
     @torch.no_grad()
     def _evaluate(self, call: Pass, carry: Carry) -> tuple[Tensors, Tensors]:
-        outputs, after = self._pass(call, carry)
+        bind_sizes(self.graph, call.inputs, carry)
+        outputs, after = self._pass(self._placed(call), carry)
         return outputs, self._committed(after)
 
-    def _pass(self, call: Pass, carry: Carry) -> tuple[Tensors, Tensors]:
-        """Call the emitted model on one pass."""
-        bind_sizes(self.graph, call.inputs, carry)
+    def _placed(self, call: Pass) -> DeviceCall:
+        """Return a pass with its arrays on the device."""
         declared = self.graph.inputs
         inputs = {n: self._tensor(array, declared[n].type) for n, array in call.inputs.items() if n != RESET}
         reset = call.reset
         level = int(reset) if np.ndim(reset) == 0 else torch.tensor(reset, dtype=torch.int8, device=self.device)
+        return DeviceCall(inputs, level, call.last)
+
+    def _pass(self, call: DeviceCall, carry: Mapping[str, Any]) -> tuple[Tensors, Tensors]:
+        """Call the emitted model on one pass."""
         if self.options.dtype != "bfloat16":
-            return self._run(**inputs, state=carry, reset=level, last=call.last)
+            return self._run(**call.inputs, state=carry, reset=call.reset, last=call.last)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self._run(**inputs, state=carry, reset=level, last=call.last)
+            return self._run(**call.inputs, state=carry, reset=call.reset, last=call.last)
 
     def _committed(self, carry: Tensors) -> Tensors:
         """Return a carry without its gradient, in the dtypes that it is saved in."""
@@ -185,7 +198,7 @@ class TorchExecutable:
 
     def loss_and_grads(self, span: Span, carry: Carry) -> tuple[SpanResult, dict[str, Array]]:
         """Return the result of a span and the gradient of its summed loss; a parameter without a path is absent."""
-        losses, after = self._span(span, carry)
+        losses, after = self._span(self._calls(span, carry), carry)
         result, total = SpanResult(_numbers([loss.detach() for loss in losses]), after), torch.stack(losses).sum()
         if not total.requires_grad:
             return result, {}
@@ -195,7 +208,8 @@ class TorchExecutable:
 
     def backward(self, span: Span, carry: Carry, weight: float = 1.0) -> SpanResult:
         """Run a span in training mode and add `weight` times its gradient to what the next update will use."""
-        losses, after = self._backward(span, carry, weight)
+        with self._training_mode():
+            losses, after = self._backward(self._calls(span, carry), carry, weight)
         return SpanResult(_numbers(losses), after)
 
     def update(self, lr: float) -> float:
@@ -206,14 +220,34 @@ class TorchExecutable:
         return float(self._update(lr))
 
     def train_step(self, span: Span, carry: Carry, lr: float) -> tuple[SpanResult, float]:
-        """`backward` and `update` as one step; returns the result and the gradient norm."""
-        losses, after = self._backward(span, carry, 1.0)
-        norm = self._update(lr)
-        # one wait for the device, after everything was sent to it
-        *numbers, norm_ = _numbers([*losses, norm])
-        return SpanResult(numbers, after), norm_
+        """`backward` and `update` as one step; returns the result and the gradient norm.
 
-    def _span(self, span: Span, carry: Carry) -> tuple[list[torch.Tensor], Tensors]:
+        On a GPU the step is one CUDA graph per structure, unless the options or gradients of an earlier `backward` say
+        otherwise.
+        """
+        graphs = None if any(param.grad is not None for param in self._trained.values()) else self._graphs
+        with self._training_mode():
+            if graphs:
+                self._check(span, carry)
+                stepped = graphs(span, carry, lr)
+            else:
+                stepped = self._step(self._calls(span, carry), carry, lr)
+        # one wait for the device, after everything was sent to it
+        *losses, norm = _numbers([*stepped.losses, stepped.norm])
+        return SpanResult(losses, stepped.carry), norm
+
+    def _training_mode(self) -> AbstractContextManager[None]:
+        return self._random.training() if self._random else nullcontext()
+
+    def _check(self, span: Span, carry: Carry) -> None:
+        for call in span:
+            bind_sizes(self.graph, call.inputs, carry)
+
+    def _calls(self, span: Span, carry: Carry) -> list[DeviceCall]:
+        self._check(span, carry)
+        return [self._placed(call) for call in span]
+
+    def _span(self, span: Sequence[DeviceCall], carry: Mapping[str, Any]) -> tuple[list[torch.Tensor], Tensors]:
         """Run the passes of a span, the carry not detached between them."""
         losses: list[torch.Tensor] = []
         for call in span:
@@ -223,16 +257,21 @@ class TorchExecutable:
             losses.append(outputs["loss"])
         return losses, self._committed(dict(carry))
 
-    def _backward(self, span: Span, carry: Carry, weight: float) -> tuple[list[torch.Tensor], Tensors]:
-        with self._random.training() if self._random else nullcontext():
-            losses, after = self._span(span, carry)
-            total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-            if total.requires_grad:
-                (total if weight == 1.0 else total * weight).backward()
+    def _backward(
+        self, span: Sequence[DeviceCall], carry: Mapping[str, Any], weight: float
+    ) -> tuple[list[torch.Tensor], Tensors]:
+        losses, after = self._span(span, carry)
+        total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        if total.requires_grad:
+            (total if weight == 1.0 else total * weight).backward()
         return [loss.detach() for loss in losses], after
 
+    def _step(self, span: Sequence[DeviceCall], carry: Mapping[str, Any], lr: float | torch.Tensor) -> Stepped:
+        losses, after = self._backward(span, carry, 1.0)
+        return Stepped(losses, after, self._update(lr))
+
     @torch.no_grad()
-    def _update(self, lr: float) -> torch.Tensor:
+    def _update(self, lr: float | torch.Tensor) -> torch.Tensor:
         training = self.options.training
         if self._optimizer is None or training is None:
             raise BackendError("compiled without training options: there is no rule to update by")

@@ -17,13 +17,14 @@ from hrmsearch_torch.rules import apply
 
 Array = NDArray[Any]
 Params = Mapping[str, torch.Tensor]
+Tensors = dict[str, torch.Tensor]
 
 
 class Optimizer(Protocol):
     """Steps parameters that have a gradient, and remembers slots and step counts of each."""
 
-    def step(self, lr: float) -> None:
-        """Move every parameter that has a gradient."""
+    def step(self, lr: float | torch.Tensor) -> None:
+        """Move every parameter that has a gradient; a rate on the device may change between replays of a CUDA graph."""
         ...
 
     def slots(self) -> dict[str, tuple[int, list[torch.Tensor]]]:
@@ -54,17 +55,20 @@ class FusedAdamW:
             groups.setdefault(training.decay.get(path, 0.0), []).append(param)
         hyper = training.rule.hyper
         self._params = params
+        self._on_device = all(param.is_cuda for param in params.values())
         self._adamw = torch.optim.AdamW(
             [{"params": held, "weight_decay": decay} for decay, held in groups.items()],
             betas=(hyper["beta1"], hyper["beta2"]),
             eps=hyper["eps"],
             fused=True,
+            capturable=self._on_device,
         )
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float | torch.Tensor) -> None:
         """Move every parameter that has a gradient."""
+        rate = _on_device(lr, next(iter(self._params.values())).device) if self._on_device else lr
         for group in self._adamw.param_groups:
-            group["lr"] = lr
+            group["lr"] = rate
         self._adamw.step()
 
     def slots(self) -> dict[str, tuple[int, list[torch.Tensor]]]:
@@ -83,6 +87,11 @@ class FusedAdamW:
         self._adamw.state.clear()
 
 
+def _on_device(lr: float | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a rate as the float32 scalar that the fused kernel reads, so that captured and eager steps agree."""
+    return lr.float() if isinstance(lr, torch.Tensor) else torch.full((), lr, dtype=torch.float32, device=device)
+
+
 class ByRule:
     """Any rule, by its body."""
 
@@ -90,29 +99,30 @@ class ByRule:
         self._training = training
         self._params = params
         self._slots: dict[str, list[torch.Tensor]] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: Tensors = {}
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
+    def step(self, lr: float | torch.Tensor) -> None:
         """Move every parameter that has a gradient."""
         rule = self._training.rule
         for path, param in self._params.items():
             if param.grad is None:
                 continue
             slots = self._slots.setdefault(path, [torch.zeros_like(param) for _ in rule.slots])
-            self._counts[path] = self._counts.get(path, 0) + 1
-            scalars = (lr, self._training.decay.get(path, 0.0), float(self._counts[path]))
+            count = self._counts.setdefault(path, param.new_zeros((), dtype=torch.float64)).add_(1.0)
+            scalars = (lr, self._training.decay.get(path, 0.0), count)
             moved = apply(rule, [param, param.grad, *slots], scalars)
             for held, new in zip([param, *slots], moved, strict=True):
                 held.copy_(new)
 
     def slots(self) -> dict[str, tuple[int, list[torch.Tensor]]]:
         """Return the steps taken and the slots, by path."""
-        return {path: (count, self._slots[path]) for path, count in self._counts.items()}
+        return {path: (int(count.item()), self._slots[path]) for path, count in self._counts.items()}
 
     def put(self, path: str, count: int, slots: list[torch.Tensor]) -> None:
         """Set what is remembered of a parameter."""
-        self._counts[path], self._slots[path] = count, slots
+        self._counts[path] = self._params[path].new_full((), count, dtype=torch.float64)
+        self._slots[path] = slots
 
     def forget(self) -> None:
         """Start anew."""

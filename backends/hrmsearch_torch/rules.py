@@ -38,22 +38,27 @@ _FORMS: Mapping[str, Callable[..., Any]] = {
 _FIRST = frozenset({"cast", "detach", "broadcast", "rename"})  # the identity, for one element
 
 
-def apply(rule: Rule, tensors: Sequence[Tensor], scalars: Sequence[float]) -> list[Tensor]:
+def apply(rule: Rule, tensors: Sequence[Tensor], scalars: Sequence[float | Tensor]) -> list[Tensor]:
     """Return what a rule makes of (param, grad, *slots) with (lr, decay, step): the parameter and its slots.
 
     Numbers enter as float64 scalars, which leave the tensors' dtype alone.
     """
     device = tensors[0].device
-    numbers = [torch.tensor(number, dtype=torch.float64, device=device) for number in scalars]
+    numbers = [number if isinstance(number, Tensor) else _scalar(number, device) for number in scalars]
     env = dict(zip(rule.body.args, [*tensors, *numbers], strict=True))
     for op in rule.body.ops:
         env[op.result] = _evaluate(op, [env[value] for value in op.operands], device)
     return [env[value] for value in rule.body.results]
 
 
+def _scalar(number: float, device: torch.device) -> Tensor:
+    """Return a number on the device, made there: a CUDA graph cannot record a copy from the host."""
+    return torch.full((), number, dtype=torch.float64, device=device)
+
+
 def _evaluate(op: Op, operands: list[Tensor], device: torch.device) -> Tensor:
     if op.kind == "const":
-        return torch.tensor(op.attrs["value"], dtype=torch.float64, device=device)
+        return _scalar(op.attrs["value"], device)
     if op.kind in _FIRST:
         return operands[0]
     if op.kind not in _FORMS:

@@ -15,7 +15,7 @@ def compile_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = 
     device is missing.
     """
     rule = training_of(spec, graph) if training else None
-    more = {"training": rule, "optimize": options.optimize}
+    more = {"training": rule, "optimize": options.optimize, "capture": options.capture}
     return compile(graph, options.backend, options.device, spec.train.precision, **more)
 
 

@@ -9,8 +9,8 @@ class RunOptions:
     """Where and how a spec is trained.
 
     out: the folder of all runs; a seed's files go to `<out>/<spec.name>/seed-<seed>/`. resume: continue an interrupted
-    run, report a finished one. optimize: let the backend spend time on compiling. command: the words that started the
-    run, for the manifest.
+    run, report a finished one. optimize: let the backend spend time on compiling. capture: let it record whole train
+    steps where the device can. command: the words that started the run, for the manifest.
     """
 
     backend: str = "torch"
@@ -18,4 +18,5 @@ class RunOptions:
     out: Path = Path("runs")
     resume: bool = False
     optimize: bool = False
+    capture: bool = True
     command: tuple[str, ...] = ()
