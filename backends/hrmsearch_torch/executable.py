@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hrmsearch.emission import load_source
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.binding import RESET, bind_sizes
 from hrmsearch.ir.checkpoint import check_params, read_params, write_params
@@ -24,7 +25,6 @@ from hrmsearch_torch.devices import DTYPES, pick
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
 from hrmsearch_torch.randomness import Randomness
-from hrmsearch_torch.source import load_source
 
 Array = NDArray[Any]
 Tensors = dict[str, torch.Tensor]

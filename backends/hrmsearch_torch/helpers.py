@@ -1,6 +1,6 @@
 """Functions that stand at the head of an emitted file where its model needs them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 ROPE = '''
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -86,9 +86,3 @@ HELPERS: Mapping[str, str] = {
     "restore": RESTORE,
     "trunc_normal": TRUNC_NORMAL,
 }
-
-
-def helper_source(used: Iterable[str]) -> list[str]:
-    """Return the source of the helpers used, in a fixed order."""
-    wanted = set(used)
-    return [text.strip() for name, text in HELPERS.items() if name in wanted]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hrmsearch.emission import load_source
 from hrmsearch.ir import Graph, parse, verify
 from hrmsearch.ir.ops import op_kinds
 from hrmsearch.passes import run
@@ -18,7 +19,6 @@ from hrmsearch.testing.examples import Example, example_graph, example_inputs, e
 from hrmsearch.testing.graphs import straight_graphs
 from hrmsearch_reference import Backend as Reference
 from hrmsearch_torch import TorchExecutable, emit
-from hrmsearch_torch.source import load_source
 
 FLOAT64 = Options(dtype="float64")
 COMPOSITES = {row.kind for row in op_kinds() if row.define is not None}

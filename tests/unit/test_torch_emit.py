@@ -15,12 +15,12 @@ import torch
 
 import hrmsearch as hs
 from hrmsearch import passes
+from hrmsearch.emission import load_source
 from hrmsearch.errors import BackendError
 from hrmsearch.ir import Graph, initial_params, parse, verify
 from hrmsearch.runtime import Options, Pass
 from hrmsearch.spec.load import shipped
 from hrmsearch_torch import TorchExecutable, emit
-from hrmsearch_torch.source import load_source
 
 SMALL = """
 graph "small" {

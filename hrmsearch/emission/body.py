@@ -5,16 +5,15 @@ A value read once, without a name hint, is written where it is read, as long as 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from hrmsearch.emission import syntax as py
+from hrmsearch.emission.layout import Block, Line, Statement
+from hrmsearch.emission.liveness import handed_on, returned, runs_once, uses_of
+from hrmsearch.emission.naming import Naming
+from hrmsearch.emission.operands import filled
+from hrmsearch.emission.scope import identifier
+from hrmsearch.emission.syntax import Expr
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Op, Region, Value
-from hrmsearch_torch import syntax as py
-from hrmsearch_torch.kinds import KINDS
-from hrmsearch_torch.layout import Block, Line, Statement
-from hrmsearch_torch.liveness import handed_on, returned, runs_once, uses_of
-from hrmsearch_torch.naming import Naming
-from hrmsearch_torch.operands import aligned, filled
-from hrmsearch_torch.scope import identifier
-from hrmsearch_torch.syntax import Expr
 
 Form = Callable[[Sequence[Expr]], Expr]
 # an expression longer or deeper than this has its parts named
@@ -41,17 +40,18 @@ class Body(Naming):
 
     def operation(self, op: Op, region: Region) -> None:
         """Write one operation, or keep its expression for the place that reads it."""
-        structured = {"call": self._call, "repeat": self._repeat, "scan": self._scan, "linear_scan": self._linear_scan}
+        structured = {"call": self._call, "repeat": self._repeat, "scan": self._scan}
         if op.kind == "param":
-            self.bound[op.result] = self.owner.place.access(op.attrs["path"].split("."))
+            self.bound[op.result] = self.access(op.attrs["path"].split("."))
         elif self._is_plain(op, region):
             self.bound[op.result] = py.lift(op.attrs["value"])
         elif op.kind in structured:
             structured[op.kind](op, region)
-        elif op.kind in KINDS:
-            self.settle(op, self._build(op, lambda x: KINDS[op.kind](self, op, x)), region)
+        elif op.kind in self.dialect.kinds:
+            kind = self.dialect.kinds[op.kind]
+            self._finish(op, self._build(op, lambda x: kind(self, op, x)), region)
         else:
-            raise BackendError(f"{op.place}: torch has no form of the op {op.kind!r}")
+            raise BackendError(f"{op.place}: {self.dialect.framework} has no form of the op {op.kind!r}")
 
     def _is_plain(self, op: Op, region: Region) -> bool:
         """Return whether a constant may stay a number: everything that reads it gives it a shape."""
@@ -99,7 +99,14 @@ class Body(Naming):
 
     def tensor(self, value: Value, expr: Expr) -> Expr:
         """Return a value's expression as a tensor where it is a plain number."""
-        return filled(self, value.type, expr) if py.is_literal(expr) else expr
+        return filled(self, value.type, expr)
+
+    def _finish(self, op: Op, expr: Expr, region: Region) -> None:
+        """Settle the expression of an operation, or unpack that of several results."""
+        if len(op.results) == 1:
+            self.settle(op, expr, region)
+        else:
+            self._unpack(op.results, expr)
 
     # -- structure ---------------------------------------------------------------------------------------------------
 
@@ -108,17 +115,13 @@ class Body(Naming):
         place = self.owner.place
         for part in parts:
             place = place.children[part]
-        called, method = self.owner.place.access(parts), self.made[place].methods[op.attrs["callee"]]
-        called = called if method == "forward" and parts else py.attr(called, method)
+        called, method = self.access(parts), self.made[place].methods[op.attrs["callee"]]
+        called = called if method == self.dialect.forward and parts else py.attr(called, method)
 
         def form(x: Sequence[Expr]) -> Expr:
             return py.call(called, *map(self.tensor, op.operands, x))
 
-        expr = self._build(op, form)
-        if len(op.results) == 1:
-            self.settle(op, expr, region)
-        else:
-            self._unpack(op.results, expr)
+        self._finish(op, self._build(op, form), region)
 
     def _unpack(self, results: Sequence[Value], expr: Expr) -> None:
         """Write `a, b = expr`; what nobody reads is `_`."""
@@ -132,17 +135,6 @@ class Body(Naming):
         shapes = ", ".join(f"({', '.join(value.type.names)})" for value in results)
         self.block.append(Line(f"{', '.join(names)} = ", expr, shapes))
 
-    def _linear_scan(self, op: Op, region: Region) -> None:
-        del region
-        a, b, _ = op.operands
-        at = b.type.index(op.attrs["axis"])
-
-        def form(x: Sequence[Expr]) -> Expr:
-            filled_ = [self.tensor(value, expr) for value, expr in zip(op.operands, x, strict=True)]
-            return py.call(self.helper("linear_scan"), aligned(a, filled_[0], b.type.names), *filled_[1:], at)
-
-        self._unpack(op.results, self._build(op, form))
-
     def _repeat(self, op: Op, region: Region) -> None:
         if runs_once(op):
             self._once(op)
@@ -150,13 +142,13 @@ class Body(Naming):
             self._loop_over(op, region)
 
     def _once(self, op: Op) -> None:
-        """Write a body in line; a free one under no_grad."""
+        """Write a body in line; a free one without gradient."""
         (body,) = op.regions
         for value, arg in zip(op.operands, body.args, strict=True):
             if arg in self.uses.needed:
                 self.bound[arg] = self.named(value)
         self._wish(body, {i: py.source(self.bound[a]) for i, a in enumerate(body.args) if a in self.bound})
-        outer = self._open(Block("with torch.no_grad()")) if op.attrs["free"] else None
+        outer = self._open(Block(self.dialect.free)) if op.attrs["free"] and self.dialect.free else None
         self.region(body)
         kept = returned(op, body, self.uses)
         for arg, inside, outside in zip(body.args, body.results, op.results, strict=True):
@@ -172,7 +164,8 @@ class Body(Naming):
             self._close(outer)
 
     def _escapes(self, inside: Value, body: Region) -> bool:
-        return handed_on(inside, body, self.graph.functions)
+        """Return whether what a free body returns still has a gradient."""
+        return not self.dialect.free or handed_on(inside, body, self.graph.functions)
 
     def _wish(self, body: Region, names: Mapping[int, str]) -> None:
         """Let what a body returns take the name of the carry it continues."""
@@ -200,8 +193,8 @@ class Body(Naming):
         (body,) = op.regions
         carries = self._carries(op.operands, body, op.results, len(body.args))
         outer = self.block
-        if op.attrs["free"]:
-            self._open(Block("with torch.no_grad()"))
+        if op.attrs["free"] and self.dialect.free:
+            self._open(Block(self.dialect.free))
         self._open(Block(f"for _ in range({op.attrs['n']})"))
         self._loop_body(body, carries, [], free=op.attrs["free"])
         self.block = outer
@@ -240,9 +233,10 @@ class Body(Naming):
             expr = self.tensor(value, self.read(value))
             if i in listed:
                 self.block.append(Line("", py.method(py.ref(listed[i]), "append", expr)))
-            elif i in carries and py.source(expr) != carries[i]:
+            elif i in carries:
                 detach = free and self._escapes(value, body)
-                moved[carries[i]] = py.method(expr, "detach") if detach else expr
+                if detach or py.source(expr) != carries[i]:
+                    moved[carries[i]] = py.method(expr, "detach") if detach else expr
         self.assign_together(moved)
 
     def _scan(self, op: Op, region: Region) -> None:
@@ -258,7 +252,7 @@ class Body(Naming):
         for value, arg in zip(op.operands[n:], body.args[n:], strict=True):
             stem = identifier(arg.name) or self.stem(value)
             suffix = f"_{op.attrs['axis'].lower()}"
-            slices.append(py.method(self.read(value), "unbind", value.type.index(op.attrs["axis"])))
+            slices.append(self.dialect.slices(self, self.read(value), value.type.index(op.attrs["axis"])))
             targets.append(self.fresh(stem.removesuffix(suffix) + suffix))
             self.given[arg] = stem
             self.bind_inside(targets[-1], arg, body)
@@ -271,7 +265,7 @@ class Body(Naming):
         self.block = outer
         self.leave({name: op.results[i] for i, name in carries.items()})
         for i, name in outs:
-            self._stack(op.results[i], py.call("torch.stack", py.ref(name), at))
+            self._stack(op.results[i], self.dialect.stack(py.ref(name), at))
 
     def _collected(self, op: Op) -> list[tuple[int, str]]:
         """Return the results of a scan that something reads, each with a name for its list."""

@@ -1,7 +1,7 @@
-"""The parameter tree of a graph as torch modules: a class per set of functions, an instance per prefix.
+"""The parameter tree of a graph as modules: a class per set of functions, an instance per prefix.
 
-Prefixes become attributes, so that the keys of `state_dict()` are the parameter paths. Places of the tree that are
-built alike share one class.
+Prefixes become attributes, so that the weights of a module are found by the parameter paths. Places of the tree that
+are built alike share one class.
 """
 
 import keyword
@@ -9,16 +9,13 @@ import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from torch import nn
-
+from hrmsearch.emission.dialect import Dialect
+from hrmsearch.emission.syntax import Expr, attr, call, index, ref
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Graph, Op, Region
-from hrmsearch_torch.syntax import Expr, attr, call, index, mapping, method, ref
 
 #: the name under which the root calls its own body
 MAIN = ""
-#: the attributes that every module has already
-OWN_NAMES = frozenset(dir(nn.Module()))
 
 
 @dataclass(eq=False, slots=True)
@@ -59,22 +56,20 @@ class Place:
             yield from child.walk()
         yield self
 
-    def access(self, parts: Sequence[str]) -> Expr:
+    def access(self, parts: Sequence[str], dialect: Dialect) -> Expr:
         """Return the expression by which this place's methods reach a place or parameter below."""
         place, value = self, ref("self")
         for i, part in enumerate(parts):
             leaf = i == len(parts) - 1 and part in place.params
-            value = place.step(value, part, leaf=leaf)
+            value = place.step(value, part, dialect, leaf=leaf)
             place = place if leaf else place.children[part]
         return value
 
-    def step(self, value: Expr, part: str, *, leaf: bool) -> Expr:
+    def step(self, value: Expr, part: str, dialect: Dialect, *, leaf: bool) -> Expr:
         """Return the expression for one entry of this place."""
         if not self.is_module:
             return index(value, int(part) if self.is_list else part)
-        if is_attribute(part):
-            return attr(value, part)
-        return method(value, "get_parameter" if leaf else "get_submodule", part)
+        return attr(value, part) if is_attribute(part) else dialect.reach(value, part, leaf=leaf)
 
 
 def is_attribute(name: str) -> bool:
@@ -82,7 +77,7 @@ def is_attribute(name: str) -> bool:
     return name.isidentifier() and not keyword.iskeyword(name)
 
 
-def plant(graph: Graph) -> Place:
+def plant(graph: Graph, dialect: Dialect) -> Place:
     """Return the tree of a graph, functions at each place in the order in which main first calls them."""
     root = Place(functions=[MAIN])
     seen: set[tuple[Place, str]] = set()
@@ -110,7 +105,7 @@ def plant(graph: Graph) -> Place:
         # a title that the others continue comes first: Infini before Infini_readout
         leads = {n: all(t == _title(n) or t.startswith(f"{_title(n)}_") for t in titles) for n in place.functions}
         place.functions.sort(key=lambda name: (name != MAIN, not leads[name], order[name]))
-        _names(place)
+        _names(place, dialect)
     return root
 
 
@@ -119,38 +114,40 @@ def _check(first: Op, op: Op) -> None:
         raise BackendError(f"{op.place}: parameter {op.attrs['path']!r} has two shapes under one path")
 
 
-def _names(place: Place) -> None:
+def _names(place: Place, dialect: Dialect) -> None:
     for name in (*place.params, *place.children):
-        if name in OWN_NAMES or (name in place.params and name in place.children):
-            raise BackendError(f"torch cannot hold {name!r} below {place.path!r}: torch.nn.Module has such a name")
+        if name in dialect.own_names or (name in place.params and name in place.children):
+            raise BackendError(
+                f"{dialect.framework} cannot hold {name!r} below {place.path!r}: the name is taken there"
+            )
 
 
 @dataclass(eq=False, slots=True)
 class Class:
-    """One class of the emitted file. methods: its functions by name, the first of which is `forward`."""
+    """One class of the emitted file. methods: its functions by name, the first of which runs when it is called."""
 
     name: str
     place: Place
     methods: dict[str, str]
 
 
-def classes(root: Place, reserved: frozenset[str]) -> dict[Hashable, Class]:
+def classes(root: Place, dialect: Dialect) -> dict[Hashable, Class]:
     """Return the classes by key, each after those it is made of; the root's is `Model`."""
     found: dict[Hashable, Class] = {}
-    taken = {*reserved, "Model"}
+    taken = {*dialect.reserved, *dialect.helpers, "Model"}
     for place in root.walk():
         key = place.key()
         if place.is_module and key not in found:
             name = "Model" if place is root else _fresh(place.functions[0], taken)
-            found[key] = Class(name, place, _methods(place))
+            found[key] = Class(name, place, _methods(place, dialect))
     return found
 
 
-def _methods(place: Place) -> dict[str, str]:
-    """Name the functions at a place: `forward`, then each by its title without the first one's."""
+def _methods(place: Place, dialect: Dialect) -> dict[str, str]:
+    """Name the functions at a place: `forward`, say, then each by its title without the first one's."""
     first, *others = place.functions
-    taken = {*OWN_NAMES, *place.params, *place.children}
-    return {first: "forward"} | {name: _fresh(snake(_shorter(name, first)), taken) for name in others}
+    taken = {*dialect.own_names, *place.params, *place.children}
+    return {first: dialect.forward} | {name: _fresh(snake(_shorter(name, first)), taken) for name in others}
 
 
 def _title(name: str) -> str:
@@ -177,14 +174,13 @@ def snake(title: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", title).lower()
 
 
-def construct(place: Place, made: dict[Hashable, Class], param: "dict[Op, Expr]") -> Expr:
+def construct(place: Place, made: dict[Hashable, Class], param: "dict[Op, Expr]", dialect: Dialect) -> Expr:
     """Return the expression that makes what stands at a place."""
     if place.is_module:
         return call(made[place.key()].name)
     leaves = {name: param[op] for name, op in place.params.items()}
-    children = {name: construct(child, made, param) for name, child in place.children.items()}
-    if leaves and children:
-        raise BackendError(f"{place.path!r} holds parameters and blocks, which no torch container does")
-    if leaves:
-        return call("nn.ParameterDict", mapping(leaves))
-    return call("nn.ModuleList", list(children.values())) if place.is_list else call("nn.ModuleDict", mapping(children))
+    children = {name: construct(child, made, param, dialect) for name, child in place.children.items()}
+    made_ = dialect.listing(list(children.values())) if place.is_list else dialect.container(leaves, children)
+    if made_ is None:
+        raise BackendError(f"{place.path!r} holds parameters and blocks, which no {dialect.framework} container does")
+    return made_

@@ -8,35 +8,56 @@ import builtins
 import itertools
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from hrmsearch.emission import syntax as py
+from hrmsearch.emission.dialect import Dialect
+from hrmsearch.emission.layout import Line, Statement
+from hrmsearch.emission.liveness import Uses
+from hrmsearch.emission.syntax import Expr
+from hrmsearch.emission.tree import Class, Place
 from hrmsearch.errors import BackendError
-from hrmsearch.ir.graph import Op, Region, Value
+from hrmsearch.ir.graph import Graph, Op, Region, Value
 from hrmsearch.ir.types import DType, Size, Type
-from hrmsearch_torch import syntax as py
-from hrmsearch_torch.helpers import HELPERS
-from hrmsearch_torch.layout import Line, Statement
-from hrmsearch_torch.liveness import Uses
-from hrmsearch_torch.syntax import Expr
-from hrmsearch_torch.tree import OWN_NAMES, Class
-
-# names that an emitted function reads and must not bind
-_RESERVED = frozenset({"self", "torch", "nn", "F", "Tensor", "float", "range", "zip", "PASS", "WINDOW", "STREAM"})
 
 _TABLES = {"iota": "positions", "rope_cos": "cos", "rope_sin": "sin"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What the functions of an emitted file share.
+
+    made: the classes, by place. given: names for values that have none of their own. helpers: the functions of the
+    head that are used so far.
+    """
+
+    graph: Graph
+    dialect: Dialect
+    made: Mapping[Place, Class]
+    given: Mapping[Value, str]
+    helpers: set[str]
+
+    def helper(self, name: str) -> Expr:
+        """Return a head function, which the file then has."""
+        self.helpers.add(name)
+        return py.ref(name)
 
 
 class Scope:
     """What one emitted function knows while it is written.
 
-    owner: the class the method belongs to. helpers: the head functions that the file uses. buffers: the constant tables
-    of the class, by name. block: the statements being written. bound: each value's expression. pending: operations
-    whose expression waits for the one place that reads it.
+    owner: the class the method belongs to. buffers: the constant tables of the class, by name. block: the statements
+    being written. bound: each value's expression. pending: operations whose expression waits for the one place that
+    reads it.
     """
 
-    def __init__(self, owner: Class, helpers: set[str], buffers: dict[str, Op]) -> None:
+    def __init__(self, file: File, owner: Class, buffers: dict[str, Op]) -> None:
+        self.graph = file.graph
+        self.made = file.made
+        self.dialect = file.dialect
+        self.helper = file.helper
         self.owner = owner
-        self.helpers = helpers
         self.buffers = buffers
         self.uses = Uses()
         self.block: list[Statement] = []
@@ -102,7 +123,8 @@ class Scope:
         return list(self._owners)
 
     def _is_reserved(self, name: str) -> bool:
-        return name in _RESERVED or name in HELPERS or keyword.iskeyword(name) or hasattr(builtins, name)
+        known = name in self.dialect.reserved or name in self.dialect.helpers
+        return known or keyword.iskeyword(name) or hasattr(builtins, name)
 
     # -- loops -------------------------------------------------------------------------------------------------------
 
@@ -153,11 +175,6 @@ class Scope:
             exprs = list(values.values())
             self.block.append(Line(f"{', '.join(values)} = ", py.lift(tuple(exprs)) if len(exprs) > 1 else exprs[0]))
 
-    def helper(self, name: str) -> Expr:
-        """Return a head function, which the file then has."""
-        self.helpers.add(name)
-        return py.ref(name)
-
     def reduced(self, value: Value) -> Op | None:
         """Return the reduction that an operand is, while it is written in place."""
         op = self.pending.get(value)
@@ -170,7 +187,7 @@ class Scope:
                 return py.ref(f"self.{name}")
         place = self.owner.place
         stem = identifier(op.result.name) or _TABLES[op.attrs["rule"]]
-        taken = {*OWN_NAMES, *self.buffers, *place.params, *place.children, *self.owner.methods.values()}
+        taken = {*self.dialect.own_names, *self.buffers, *place.params, *place.children, *self.owner.methods.values()}
         name = next(name for name in numbered(stem) if name not in taken)
         self.buffers[name] = op
         return py.ref(f"self.{name}")
@@ -190,7 +207,11 @@ class Scope:
                 return None
             parts.append(below[0])
             place = place.children[below[0]]
-        return self.owner.place.access([*parts, next(iter(place.params))])
+        return self.access([*parts, next(iter(place.params))])
+
+    def access(self, parts: Sequence[str]) -> Expr:
+        """Return the expression of a module or parameter below the owner."""
+        return self.owner.place.access(parts, self.dialect)
 
     # -- sizes -------------------------------------------------------------------------------------------------------
 

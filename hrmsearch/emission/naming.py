@@ -1,10 +1,8 @@
 """What emitted values are called: by their hints, by who makes and reads them, else by their kind."""
 
-from collections.abc import Mapping
-
-from hrmsearch.ir.graph import Graph, Op, Region, Value
-from hrmsearch_torch.scope import Scope, identifier
-from hrmsearch_torch.tree import Class, Place, snake
+from hrmsearch.emission.scope import File, Scope, identifier
+from hrmsearch.emission.tree import Class, snake
+from hrmsearch.ir.graph import Op, Region, Value
 
 #: kinds that move or convert a value: its name goes with it
 _SAME_THING = frozenset(
@@ -21,23 +19,13 @@ _STEMS = {
 class Naming(Scope):
     """A scope that finds names.
 
-    made: the classes of the file, by place. hints: the graph's names, which also ask for a statement. wishes: names of
-    carries that values continue. given: names for values that have none of their own.
+    hints: the graph's names, which also ask for a statement. wishes: names of carries that values continue. given:
+    names for values that have none of their own.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        owner: Class,
-        made: Mapping[Place, Class],
-        given: Mapping[Value, str],
-        helpers: set[str],
-        buffers: dict[str, Op],
-    ) -> None:
-        super().__init__(owner, helpers, buffers)
-        self.graph = graph
-        self.made = made
-        self.given = dict(given)
+    def __init__(self, file: File, owner: Class, buffers: dict[str, Op]) -> None:
+        super().__init__(file, owner, buffers)
+        self.given = dict(file.given)
         self.hints: dict[Value, str] = {}
         self.wishes: dict[Value, str] = {}
 

@@ -1,17 +1,17 @@
-"""Writes `Model.forward`: restore, the pass, and last what only a caller with targets, or a last pass, asks for."""
+"""Writes the model's own method: restore, the pass, and last what only targets or a last pass ask for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hrmsearch.emission import syntax as py
+from hrmsearch.emission.body import Body
+from hrmsearch.emission.layout import Block, Line, signature
+from hrmsearch.emission.operands import expanded
+from hrmsearch.emission.scope import shape
+from hrmsearch.emission.syntax import Expr
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Graph, Op, Region, Value
 from hrmsearch.ir.types import Lifetime
-from hrmsearch_torch import syntax as py
-from hrmsearch_torch.body import Body
-from hrmsearch_torch.layout import Block, Line, signature
-from hrmsearch_torch.operands import expanded
-from hrmsearch_torch.scope import shape
-from hrmsearch_torch.syntax import Expr
 
 Key = frozenset[str]  # the optional inputs that something depends on
 _BASE: Key = frozenset()
@@ -111,7 +111,7 @@ def _waits(region: Region, optional: frozenset[str]) -> dict[Value, Key]:
 
 
 class Main(Body):
-    """The body of `Model.forward`."""
+    """The body of the model itself."""
 
     def write(self) -> Block:
         """Return the method."""
@@ -140,7 +140,7 @@ class Main(Body):
             (f"{self.arguments[inputs[n]]}: Tensor | None = None", shape(inputs[n].type)) for n in self.plan.optional
         ]
         params += [("last: bool = True", "whether this is the window's last pass")]
-        return signature("forward", params, "tuple[dict[str, Tensor], dict[str, Tensor]]", "")
+        return signature(self.dialect.forward, params, "tuple[dict[str, Tensor], dict[str, Tensor]]", "")
 
     def operation(self, op: Op, region: Region) -> None:
         """Write an operation; inputs are arguments, states are restored."""

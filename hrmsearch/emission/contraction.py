@@ -1,31 +1,27 @@
-"""Einsums as a person writes them: `x @ w` where one matrix product does it, `.mT` for a transposed side."""
+"""Einsums as a person writes them: `x @ w` where one matrix product does it, a side transposed at need."""
 
 from collections.abc import Sequence
 
+from hrmsearch.emission.dialect import Scope
+from hrmsearch.emission.syntax import Expr
 from hrmsearch.ir.graph import Op
-from hrmsearch.ir.ops import einsum_letters, einsum_words
-from hrmsearch.ir.types import DType
-from hrmsearch_torch.operands import Scope
-from hrmsearch_torch.syntax import Expr, attr, binary, call
+from hrmsearch.ir.ops import einsum_words
 
 Words = Sequence[str]
 
 
-def einsum(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
-    """Return a matrix product of the operands, in either order, else torch.einsum.
-
-    Wide values keep their precision under autocast, which a plain product would lower.
-    """
+def factors(scope: Scope, op: Op, x: Sequence[Expr]) -> tuple[Expr, Expr] | None:
+    """Return what to multiply as matrices for an einsum, in either order, or None where it is no such product."""
     operands, result = einsum_words(op)
-    wide = op.result.type.dtype == DType.WIDE
-    if len(x) == 2:
-        pairs = list(zip(operands, x, strict=True))
-        for (left, a), (right, b) in ((pairs[0], pairs[1]), (pairs[1], pairs[0])):
-            flips = product(left, right, result)
-            if flips is not None:
-                a, b = (attr(side, "mT") if flip else side for side, flip in zip((a, b), flips, strict=True))
-                return call(scope.helper("wide_matmul"), a, b) if wide else binary(a, "@", b)
-    return call(scope.helper("wide_einsum") if wide else "torch.einsum", einsum_letters(op), *x)
+    if len(x) != 2:
+        return None
+    pairs = list(zip(operands, x, strict=True))
+    for (left, a), (right, b) in ((pairs[0], pairs[1]), (pairs[1], pairs[0])):
+        flips = product(left, right, result)
+        if flips is not None:
+            a, b = (scope.dialect.flipped(side) if flip else side for side, flip in zip((a, b), flips, strict=True))
+            return a, b
+    return None
 
 
 def product(left: Words, right: Words, result: Words) -> tuple[bool, bool] | None:
@@ -48,7 +44,7 @@ def _flipped(words: Words, flip: bool) -> list[str]:
 
 
 def _multiplied(left: Words, right: Words, over: str) -> list[str] | None:
-    """Return the axes of torch's `left @ right`, or None where it means something else."""
+    """Return the axes of `left @ right`, or None where it means something else."""
     if not left or not right or left[-1] != over or right[-2 if len(right) > 1 else -1] != over:
         return None
     rows, columns = list(left[-2:-1]), list(right[-1:]) if len(right) > 1 else []

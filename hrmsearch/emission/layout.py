@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hrmsearch_torch.syntax import Expr, source
+from hrmsearch.emission.syntax import Expr, source
 
 WIDTH = 120
 #: written one item a line when they are broken
