@@ -1,9 +1,9 @@
 """Spec to Graph: embedding, memories at their places, the core, heads and the loss, once for every backend."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hrmsearch.blocks.base import Core, Head, QHead
+from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, State
 from hrmsearch.blocks.memory import Memory, Placed
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import Builder, Context, DType, Graph, Nest, Type, Value, axis, verify
@@ -32,23 +32,35 @@ def lower_block(part: Module, dim: int, *, window: int = 64, vocabulary: int = 9
     graph = Graph(str(part.kind), Nest(window=window, causal=False))
     b = Builder(graph, Context(dim, window, vocabulary), graph.main)
     x = b.input("x", Type(DType.COMPUTE, (axis("B"), axis("T"), axis("D", dim))))
-    if isinstance(part, Memory):
-        placed = Placed(part, "block", "block")
-        reset = b.input("reset", Type(DType.I8, (axis("B"),)))
-        y, new = placed.step(b, x, _declare(b, part.leaves(b, x), "block", reset))
-        graph.candidates |= {f"block.{name}": value for name, value in new.items()}
-    else:
-        y = part.apply(b, "block", x, place="block")
+    with b.at("block"):
+        leaves, step = _whole(part, b, x)
+        states = _declare(b, leaves, "block", b.input("reset", Type(DType.I8, (axis("B"),)))) if leaves else {}
+        y, new = step(b, x, states)
+    graph.candidates |= {f"block.{name}": value for name, value in new.items()}
     graph.outputs["y"] = y
     return verify(graph, after="lowering")
 
 
-def _declare(b: Builder, leaves: Mapping[str, Any], prefix: str, reset: Value) -> dict[str, Value]:
+_Step = Callable[[Builder, Value, State], tuple[Value, Mapping[str, Value]]]
+
+
+def _whole(part: Module, b: Builder, x: Value) -> tuple[Mapping[str, Leaf], _Step]:
+    """Return the states of a part that stands alone, and what calls it."""
+    if isinstance(part, Memory):
+        return part.leaves(b, x), Placed(part, "block", "block").step
+    if isinstance(part, Layer):
+        return part.leaves(b, x, "block"), lambda b, x, state: part.go_on(b, "block", x, state, "block")
+    return {}, lambda b, x, state: (part.apply(b, "block", x, place="block"), {})
+
+
+def _declare(b: Builder, leaves: Mapping[str, Leaf], prefix: str, reset: Value) -> dict[str, Value]:
     """Declare state leaves below a prefix; return their values as the pass sees them."""
-    return {
-        name: b.state(f"{prefix}.{name}", leaf.type, leaf.start, reset, lifetime=leaf.lifetime, commit=leaf.commit)
-        for name, leaf in leaves.items()
-    }
+    declared: dict[str, Value] = {}
+    for name, leaf in leaves.items():
+        with b.at(leaf.place or b.place):
+            path, when = f"{prefix}.{name}", {"lifetime": leaf.lifetime, "commit": leaf.commit}
+            declared[name] = b.state(path, leaf.type, leaf.start, reset, **when)
+    return declared
 
 
 def _nest(nest: NestSpec, task: Any) -> Nest:
@@ -73,22 +85,21 @@ class _Lowering:
     def _model(self, trace: bool) -> None:
         b, core = self.b, self.model.core
         assert isinstance(core, Core)
-        inside = {f"core.{stream}": stream for stream in core.streams}
+        inside = {f"core.{place}": place for place in core.places}
         for i, memory in enumerate(self.model.memory):
             if memory.at not in ("input", "output", *inside):
                 places = ", ".join(("input", "output", *inside))
                 raise FieldError(f"model.memory[{i}].at", f"no such place {memory.at!r}; the places are {places}")
         x = self.model.embed.apply(b, "embed", self.tokens, place="model.embed")
         x = self._through(x, "input")
-        streams = self._core(core, x, inside, trace)
-        head = self.model.head
+        head, q_head = self.model.head, self.model.q_head
         assert isinstance(head, Head)
-        y = self._through(self._read(streams, head, "head"), "output")
+        streams = self._core(core, x, inside, trace)
+        y = self._through(streams[head.read], "output")
         with b.at("model.head"):
             logits = self.graph.outputs["logits"] = head.logits(b, y)
-        if isinstance(self.model.q_head, QHead):
-            read = self._read(streams, self.model.q_head, "q_head")
-            self.graph.outputs["q"] = self.model.q_head.apply(b, "q_head", read, place="model.q_head")
+        if isinstance(q_head, QHead):
+            self.graph.outputs["q"] = q_head.apply(b, "q_head", streams[q_head.read], place="model.q_head")
         self._loss(self.spec.loss, logits)
 
     def _placed(self, place: str) -> list[Placed]:
@@ -121,20 +132,22 @@ class _Lowering:
                 memories[stream] = (placed, self._states(placed, x))
         with self.b.at("model.core"):
             states = _declare(self.b, core.leaves(self.b, x), "core", self.reset)
-            ran = core.run(self.b, x, states, memories, trace=trace)
+            ran = core.run(self.b, x, states, memories, read=self._read(core), trace=trace)
         self._propose("core", ran.candidates)
         for stream, (placed, _) in memories.items():
             self._propose(placed.prefix, ran.memories[stream])
         self.graph.outputs |= dict(ran.trace)
         return ran.streams
 
-    def _read(self, streams: Mapping[str, Value], reader: Head | QHead, field: str) -> Value:
-        if reader.read not in streams:
-            known = ", ".join(streams)
-            raise FieldError(
-                f"model.{field}.read", f"there is nothing called {reader.read!r} to read; there is {known}"
-            )
-        return streams[reader.read]
+    def _read(self, core: Core) -> set[str]:
+        """Return the streams that heads read."""
+        readers = {"head": self.model.head, "q_head": self.model.q_head}
+        read = {field: part.read for field, part in readers.items() if isinstance(part, Head | QHead)}
+        for field, stream in read.items():
+            if stream not in core.streams:
+                known = ", ".join(core.streams)
+                raise FieldError(f"model.{field}.read", f"there is nothing called {stream!r} to read; there is {known}")
+        return set(read.values())
 
     def _loss(self, loss: Kind, logits: Value) -> None:
         assert isinstance(loss, Loss)

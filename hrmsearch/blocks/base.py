@@ -5,9 +5,9 @@ A new kind of mixer, memory, norm, ... is one file in this folder: a subclass of
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import Axis, Builder, Size, Type, Value, axis
@@ -20,15 +20,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A state that a part asks for: its type, its start value (broadcast by name), and when it is kept."""
+    """A state that a part asks for: its type, its start value (broadcast by name), and when it is kept.
+
+    place: the spec path of the part that says so, by default the one that declares the state.
+    """
 
     type: Type
     start: Value
     lifetime: str
     commit: str
+    place: str = ""
 
 
 State = Mapping[str, Value]
+T = TypeVar("T")
+
+
+def below(name: str, own: Mapping[str, T]) -> dict[str, T]:
+    """Return what a part has by name as the part around it calls it: `c` of the part `0` is `0.c`."""
+    return {f"{name}.{leaf}": value for leaf, value in own.items()}
+
+
+def inside(name: str, all_: Mapping[str, T]) -> dict[str, T]:
+    """Return what belongs to a part, by its own names; undoes `below`."""
+    prefix = f"{name}."
+    return {path.removeprefix(prefix): value for path, value in all_.items() if path.startswith(prefix)}
 
 
 class Layer(Module):
@@ -126,6 +142,11 @@ class Core(Module, family="core"):
     def streams(self) -> tuple[str, ...]:
         """What a head may read, by name."""
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where a memory may stand, by the name that follows `core.`."""
+        return self.streams
+
     @abstractmethod
     def leaves(self, b: Builder, x: Value) -> dict[str, Leaf]:
         """Return the states to declare for the core."""
@@ -138,11 +159,13 @@ class Core(Module, family="core"):
         states: Mapping[str, Value],
         memories: Mapping[str, "tuple[Placed, Mapping[str, Value]]"],
         *,
+        read: Collection[str],
         trace: bool = False,
     ) -> "Ran":
         """Run one pass: embedded stream and states in, streams and candidates out.
 
-        memories: by stream, the memory placed before its block and that memory's states as the pass began.
+        memories: by place, the memory that stands there and that memory's states as the pass began. read: the streams
+        that are wanted.
         """
 
 
@@ -150,7 +173,7 @@ class Core(Module, family="core"):
 class Ran:
     """What a pass of the core gave.
 
-    streams: what a head may read. candidates: by state name. memories: candidates by stream and state name. trace:
+    streams: at least those wanted. candidates: by state name. memories: candidates by place and state name. trace:
     every stream after every tick, by output name.
     """
 

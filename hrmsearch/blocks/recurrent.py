@@ -39,7 +39,9 @@ class Recurrent(Mixer):
         if self.lifetime == "pass":
             return {}
         states = self.init_state(b, x)
-        return {name: Leaf(type_, start, self.lifetime, self.commit) for name, (start, type_) in states.items()}
+        return {
+            name: Leaf(type_, start, self.lifetime, self.commit, b.place) for name, (start, type_) in states.items()
+        }
 
     def build(self, b: Builder, x: Value) -> Value:
         """Return the mixed stream from the start values on."""

@@ -1,38 +1,44 @@
-"""One pass of an HRM core as operations: its ticks, the free ones in repeats without gradient."""
+"""One call of levels as operations: its ticks, the free ones in repeats without gradient."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from hrmsearch.blocks.base import State, below, inside
+from hrmsearch.blocks.levels import Levels
 from hrmsearch.blocks.memory import Placed
 from hrmsearch.blocks.ticks import Item, Tick, fold, schedule
 from hrmsearch.ir import Builder, Value
-
-if TYPE_CHECKING:
-    from hrmsearch.blocks.hrm import HRM
 
 States = dict[str, Value]  # by level; a level that is missing is zero
 
 
 class Ticking:
-    """Builds one pass inside the core's function: the stream e, the memories by level and what they hold."""
+    """Builds one call inside its function.
+
+    e: the stream. blocks: the states of the levels' blocks by path, `L.0.c`. memories, held: by level, the memory
+    placed before its blocks and what it holds. Every tick reads these as the call began; afterwards `left` and
+    `proposed` hold what the last tick made of them.
+    """
 
     def __init__(
         self,
-        core: "HRM",
+        core: Levels,
         b: Builder,
         e: Value,
-        memories: Mapping[str, Placed],
-        held: Mapping[str, Mapping[str, Value]],
+        blocks: State,
+        memories: Mapping[str, Placed] | None = None,
+        held: Mapping[str, Mapping[str, Value]] | None = None,
     ) -> None:
         self.core = core
         self.b = b
         self.e = e
-        self.memories = memories
-        self.held = held
+        self.blocks = blocks
+        self.memories = memories or {}
+        self.held = held or {}
+        self.left: dict[str, Value] = {}
         self.proposed: dict[str, Mapping[str, Value]] = {}
 
-    def run(self, z: States, *, trace: bool) -> tuple[Value, ...]:
-        """Return the levels' last values, the memories' candidates and, traced, every level after every tick."""
+    def run(self, z: States, *, trace: bool = False) -> tuple[States, list[Value]]:
+        """Return the levels' last values and, traced, every level after every tick."""
         periods = {name: level.period for name, level in self.core.levels.items()}
         ticks, free = schedule(periods, self.core.cycles), self.core.free_ticks
         traced: list[Value] = []
@@ -41,10 +47,8 @@ class Ticking:
         else:
             lengths = list(periods.values())
             z = self._items(self._free(z, fold(ticks[:free], lengths)), fold(ticks[free:-1], lengths))
-        z = self._tick(z, ticks[-1], last=True)
-        memories = [value for level in self.held for value in self.proposed[level].values()]
-        levels = list(self._whole(z).values())
-        return (*levels, *memories, *((*traced, *levels) if trace else ()))
+        z = self._whole(self._tick(z, ticks[-1], last=True))
+        return z, [*traced, *z.values()] if trace else []
 
     def _unfolded(self, z: States, ticks: Sequence[Tick], free: int) -> tuple[States, list[Value]]:
         """Run ticks one by one, and return every level after each."""
@@ -79,7 +83,7 @@ class Ticking:
 
     def _whole(self, z: States) -> States:
         """Return every level's state, fastest first; zeros stand for those that have none yet."""
-        return {name: z[name] if name in z else self.b.zeros(self.e.type) for name in self.core.streams}
+        return {name: z[name] if name in z else self.b.zeros(self.e.type) for name in self.core.fastest_first}
 
     def _tick(self, z: States, active: Tick, *, last: bool = False) -> States:
         now = dict(z)
@@ -91,7 +95,7 @@ class Ticking:
     def _sum(self, name: str, z: States) -> Value:
         """Return z_l + the other z + (e if injected)."""
         own = [z[name]] if name in z else []
-        others = [z[other] for other in self.core.streams if other != name and other in z]
+        others = [z[other] for other in self.core.fastest_first if other != name and other in z]
         terms = own + others + ([self.e] if name in self.core.inject else [])
         if not terms:
             return self.b.zeros(self.e.type)
@@ -104,10 +108,11 @@ class Ticking:
         if name in self.memories:
             x = self._through_memory(name, x, last=last)
         level = self.core.levels[name]
-        prefix = "shared" if self.core.share else name
         for i in range(level.layers):
-            place = f"{self.b.place}.levels.{name}.block"
-            x = level.block.apply(self.b, f"levels.{prefix}.{i}", x, place=place)
+            prefix, place = self.core.block_prefix(name, i), f"{self.b.place}.levels.{name}.block"
+            x, new = level.block.go_on(self.b, prefix, x, inside(f"{name}.{i}", self.blocks), place)
+            if last:
+                self.left |= below(f"{name}.{i}", new)
         return x
 
     def _through_memory(self, name: str, x: Value, *, last: bool) -> Value:

@@ -9,7 +9,15 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    create_model,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -46,16 +54,16 @@ class Kind(Part):
     family: ClassVar[str]
     kind: str
 
-    def __init_subclass__(cls, family: str | None = None, **options: Any) -> None:
+    def __init_subclass__(cls, family: str | None = None, *, registers: bool = True, **options: Any) -> None:
         super().__init_subclass__(**options)
         if family is not None:
             cls.family = family
             _FAMILIES.setdefault(family, {})
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+    def __pydantic_init_subclass__(cls, registers: bool = True, **options: Any) -> None:
         super().__pydantic_init_subclass__(**options)
-        for name in get_args(cls.model_fields["kind"].annotation):
+        for name in get_args(cls.model_fields["kind"].annotation) if registers else ():
             known = _FAMILIES[cls.family].setdefault(name, cls)
             if known.__qualname__ != cls.__qualname__ or known.__module__ != cls.__module__:
                 raise TypeError(f"{cls.family} kind {name!r} is defined by {known} and by {cls}")
@@ -74,11 +82,22 @@ def kinds(family: str) -> dict[str, type[Part]]:
 
 
 class Choice:
-    """Validates a mapping by its `kind` against the registry as it stands when the spec is loaded."""
+    """Validates a mapping by its `kind` against the registry as it stands when the spec is loaded.
 
-    def __init__(self, family: str, default: str | None = None) -> None:
+    default: the kind of a mapping that names none. beside: fields of the slot itself, written in the same mapping; the
+    part then has them too, and `alone` takes them off again.
+    """
+
+    def __init__(self, family: str, default: str | None = None, beside: type[Part] | None = None) -> None:
         self.family = family
-        self.default = default  # the kind of a mapping that names none
+        self.default = default
+        self.beside = beside
+
+    @property
+    def forms(self) -> dict[str, type[Part]]:
+        """The models that a mapping may be, by kind."""
+        known = kinds(self.family)
+        return known if self.beside is None else {name: _with(part, self.beside) for name, part in known.items()}
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -86,15 +105,15 @@ class Choice:
         )
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        forms = {name: handler(part.__pydantic_core_schema__) for name, part in kinds(self.family).items()}
-        # only the default kind may go unnamed; a form may be a reference, so the demand stands beside it
+        forms = {name: _reference(part, handler) for name, part in self.forms.items()}
+        # only the default kind may go unnamed; a form is a reference, so the demand stands beside it
         options = [
             form if name == self.default else {"required": ["kind"], "allOf": [form]} for name, form in forms.items()
         ]
         return {"oneOf": options, "discriminator": {"propertyName": "kind"}}
 
     def _validate(self, value: object) -> Part:
-        known = kinds(self.family)
+        known = self.forms
         choices = {"family": self.family, "choices": ", ".join(known)}
         if isinstance(value, Part) and type(value) in known.values():
             return value
@@ -111,28 +130,69 @@ class Choice:
         return part.model_validate({"kind": kind, **fields})
 
 
+@cache
+def _with(part: type[Part], beside: type[Part]) -> type[Part]:
+    """Return the model of a kind's fields and a slot's own, in one mapping; it is no kind itself."""
+    name = f"{part.__name__}{beside.__name__}"
+    return create_model(
+        name, __base__=(beside, part), __doc__=part.__doc__, __module__=part.__module__, __cls_kwargs__=_UNREGISTERED
+    )
+
+
+_UNREGISTERED = {"registers": False}
+
+
+def alone(part: Part, beside: type[Part]) -> Any:
+    """Return a part without the fields that its slot has beside it."""
+    kind = cast("type[Part]", next(base for base in type(part).__bases__ if base is not beside))
+    return kind.model_construct(part.model_fields_set, **{name: getattr(part, name) for name in kind.model_fields})
+
+
+# the parts whose JSON Schema is being written: one that holds itself refers to itself
+_open: set[type[Part]] = set()
+
+
+def _reference(part: type[Part], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """Return a reference to a part's JSON Schema, which is written once."""
+    schema = {"ref": f"{part.__module__}.{part.__qualname__}:{id(part)}", **part.__pydantic_core_schema__}
+    if part in _open:
+        return handler(core_schema.definition_reference_schema(str(schema["ref"])))
+    _open.add(part)
+    try:
+        # the handler writes its own schema in place; what is nested in it may become a definition
+        return handler(core_schema.definitions_schema(cast("CoreSchema", schema), []))
+    finally:
+        _open.discard(part)
+
+
 def _dump(part: Part | None, info: core_schema.SerializationInfo) -> dict[str, Any] | None:
     """Dump a part; an inherited one is None until the defaults are filled in."""
     return part and part.model_dump(mode=info.mode)
 
 
-def inherited(slot: str) -> Any:
-    """Declare a block field that takes `model.defaults.<slot>` where a spec leaves it out."""
-    return Field(default=None, json_schema_extra={"inherits": slot})
+def inherited(slot: str, **changes: Any) -> Any:
+    """Declare a block field that takes `model.defaults.<slot>`, with changes, where a spec leaves it out."""
+    return Field(default=None, json_schema_extra={"inherits": slot, "but": changes} if changes else {"inherits": slot})
 
 
-def _slot(field: FieldInfo) -> str | None:
-    extra = field.json_schema_extra
-    return cast("str", extra["inherits"]) if isinstance(extra, dict) and "inherits" in extra else None
+def _inherited_value(field: FieldInfo, defaults: Part) -> Any:
+    """Return what a field takes from the defaults; None if it inherits nothing."""
+    extra = cast("dict[str, Any]", field.json_schema_extra or {})
+    if "inherits" not in extra:
+        return None
+    value, changes = getattr(defaults, extra["inherits"]), extra.get("but")
+    return value.model_copy(update=changes) if changes else value
 
 
 def inherit(part: Part, defaults: Part) -> Any:
-    """Return `part` with every inherited field filled in, at any depth."""
+    """Return `part` with every inherited field filled in, at any depth; a field that says `none` keeps it."""
     changes: dict[str, Any] = {}
     for name, field in type(part).model_fields.items():
-        value, slot = getattr(part, name), _slot(field)
-        if value is None and slot is not None:
-            changes[name] = getattr(defaults, slot)
+        value = getattr(part, name)
+        if value is None and name not in part.model_fields_set:
+            value = _inherited_value(field, defaults)
+            if value is not None:
+                changes[name] = value
         elif isinstance(value, Part | Mapping | tuple):
             changes[name] = _inherit_any(value, defaults)
     return part.model_copy(update=changes) if changes else part

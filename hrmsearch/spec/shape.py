@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from hrmsearch.spec.fields import OrNone
 from hrmsearch.spec.node import Data, Path
-from hrmsearch.spec.registry import Choice, kinds
+from hrmsearch.spec.registry import Choice
 
 Model = type[BaseModel]
 
@@ -50,7 +50,7 @@ def _options(place: _Type, data: Data) -> list[Any]:
     for choice in metadata:
         if isinstance(choice, Choice):
             name = data.get("kind", choice.default) if isinstance(data, dict) else None
-            part = kinds(choice.family).get(name) if isinstance(name, str) else None
+            part = choice.forms.get(name) if isinstance(name, str) else None
             return [part] if part else []
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:

@@ -158,7 +158,13 @@ class _Report:
         # A key that is missing only because it is misspelt is one problem, not two.
         meant = {(*path[:-1], self._meant(path, known)) for path, known in unknown.items()}
         others = (f for f in findings if f.path not in unknown and f.path not in meant)
-        return complaints + [self._complaint(finding) for finding in others]
+        return complaints + [self._complaint(finding) for finding in others if not self._echoes(finding)]
+
+    def _echoes(self, finding: _Finding) -> bool:
+        """Return whether a list is only too short because items of it are wrong, which is a problem of its own."""
+        value = self._source.value(finding.path)
+        least = finding.error.get("ctx", {}).get("min_length", 0)
+        return finding.error["type"] == "too_short" and isinstance(value, list) and len(value) >= least
 
     def _models(self, path: Path) -> list[Model]:
         return models_at(self._model, self._source.tree, path)
