@@ -1,13 +1,10 @@
 """The residual block of deep stacks: pre-norm, with a feed-forward layer only where one is given."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import field_validator
-
-from hrmsearch.blocks.base import Norm
+from hrmsearch.blocks.prenorm import PreNorm
 from hrmsearch.blocks.sublayers import Sublayers
-from hrmsearch.spec.problems import FieldProblem
-from hrmsearch.spec.registry import Choice, inherited
+from hrmsearch.spec.registry import inherited
 
 
 class Residual(Sublayers):
@@ -18,11 +15,4 @@ class Residual(Sublayers):
     """
 
     kind: Literal["residual"] = "residual"
-    norm: Annotated[Norm, Choice("norm", "rms")] = inherited("norm", place="pre")
-
-    @field_validator("norm")
-    @classmethod
-    def _pre(cls, norm: Norm) -> Norm:
-        if norm.place == "post" and "place" in norm.model_fields_set:
-            raise FieldProblem("a residual block is pre-norm; `kind: transformer` has a norm after the sum", "place")
-        return norm.model_copy(update={"place": "pre"})
+    norm: PreNorm = inherited("norm", place="pre")

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import hrmsearch as hs
+from hrmsearch.errors import SpecError
 from hrmsearch.runtime import Array, Executable, Options, Pass, load_backend
+from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from tests.leaky import leaky
 
@@ -44,13 +46,22 @@ def streamed(spec: Spec, lengths: list[int]) -> tuple[Array, dict[str, Array]]:
     return np.concatenate(logits, axis=1), executable.carry_to_numpy(carry)
 
 
+MEMORY = "{{at: {}, kind: recurrent, lifetime: stream, commit: last_pass, mixer: {{kind: leaky}}}}"
 ONE_TICK = hrm(STREAM.format("last_pass")).replace("period: 2", "period: 1")
 STACK = "{kind: stack, norm: {}, blocks: [{kind: residual, repeat: 2, mixer: {kind: leaky, lifetime: stream}}]}"
 
 
-@pytest.mark.parametrize(("core", "read"), [(ONE_TICK, "H"), (STACK, "last")])
-def test_a_stream_in_windows_of_any_length_is_one_run(core: str, read: str) -> None:
-    spec = leaky(core, read=read)
+@pytest.mark.parametrize(
+    ("core", "read", "places"),
+    [
+        (ONE_TICK, "H", []),
+        (STACK, "last", []),
+        (ONE_TICK, "H", ["input", "core.H", "output"]),
+        (STACK, "last", ["input", "core.1", "output"]),
+    ],
+)
+def test_a_stream_in_windows_of_any_length_is_one_run(core: str, read: str, places: list[str]) -> None:
+    spec = leaky(core, f"memory=[{', '.join(map(MEMORY.format, places))}]", read=read)
     (whole, end), (pieces, last) = (streamed(spec, lengths) for lengths in ([4, 4], [1, 3, 2, 1, 1]))
     np.testing.assert_allclose(pieces, whole, rtol=1e-12, atol=1e-12)
     assert end.keys() == last.keys() == hs.lower(spec).states.keys()
@@ -100,3 +111,38 @@ def test_passes_before_the_last_leave_a_last_pass_state_alone_and_not_an_every_p
 
 def test_a_mixer_of_the_lifetime_pass_carries_nothing() -> None:
     assert not hs.lower(leaky(hrm("lifetime: pass"), read="H")).states
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_a_memory_adds_what_its_mixer_says_to_the_stream_or_replaces_it(residual: bool) -> None:
+    without, with_ = compiled(leaky(STACK)), compiled(leaky(STACK, f"memory=[{MEMORY.format('output')}]"))
+    if not residual:
+        memory = MEMORY.format("output").replace("kind: recurrent", "kind: recurrent, residual: false")
+        with_ = compiled(leaky(STACK, f"memory=[{memory}]"))
+    silent = {"memory_0.w_in": np.zeros((4, 4)), "memory_0.decay": np.zeros(4)}
+    with_.set_params(without.params | silent)
+    window = call(tokens()[:, :4], 3)
+    plain, through = (e.forward(window, e.init_carry(2, 4))[0]["logits"] for e in (without, with_))
+    np.testing.assert_array_equal(through, plain if residual else np.zeros_like(plain))
+
+
+@pytest.mark.parametrize(
+    ("mixer", "field", "message"),
+    [
+        ("{kind: attention}", "mixer.kind", "attention keeps nothing of its tokens to remember; mixers that do: "),
+        ("{kind: leaky, lifetime: pass}", "mixer.lifetime", "the memory's own lifetime is stream, and it decides"),
+        ("{kind: leaky, commit: every_pass}", "mixer.commit", "the memory's own commit is last_pass, and it decides"),
+    ],
+)
+def test_a_memory_refuses_a_mixer_that_contradicts_it(mixer: str, field: str, message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        leaky(STACK, f"memory=[{MEMORY.format('input').replace('{kind: leaky}', mixer)}]")
+    (problem,) = error.value.problems
+    assert problem.field == f"model.memory[0].{field}"
+    assert message in problem.message
+
+
+def test_a_memory_renders_with_the_lifetime_that_its_mixer_takes_from_it() -> None:
+    spec = leaky(STACK, f"memory=[{MEMORY.format('input')}]")
+    assert spec.model.memory[0].mixer.lifetime == "stream"
+    assert resolved(hs.loads(hs.render(spec))) == resolved(spec)

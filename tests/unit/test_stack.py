@@ -81,7 +81,7 @@ def test_blocks_stand_in_order_by_repeat_and_by_position(core: str, order: str) 
         (
             stack(f"norm: {{place: post}}, {ATTENTION}"),
             "blocks[0].norm.place",
-            "a residual block is pre-norm; `kind: transformer` has a norm after the sum",
+            "this block is pre-norm; `kind: transformer` may have its norm after the sum",
         ),
     ],
 )
