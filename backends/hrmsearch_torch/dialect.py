@@ -133,4 +133,7 @@ def _initial(rule: Any, sizes: list[int | None], helper: Helper) -> Expr:
         return py.binary(py.call("torch.randn", *sizes) if sizes else py.call("torch.randn", ()), "*", float(value))
     if name == "trunc_normal":
         return py.call(helper("trunc_normal"), *sizes, std=float(value))
+    if name == "values":
+        row = py.call("torch.tensor", [float(number) for number in value])
+        return row if len(sizes) == 1 else py.call("torch.tile", row, (*sizes[:-1], 1))
     return py.method(py.call("torch.empty", tuple(sizes)), "uniform_", *map(float, value))

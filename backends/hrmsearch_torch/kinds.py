@@ -86,8 +86,9 @@ def _slice(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     type_, name, start, size = op.operands[0].type, op.attrs["axis"], op.attrs["start"], Size.of(op.attrs["size"])
     if start == 0 and size == type_.size(name):
         return x[0]
-    stop = scope.size(size + start)
-    if not isinstance(stop, ast.Name | ast.Constant):
+    end = size + start
+    stop = None if start < 0 and end.known == 0 else scope.size(end)
+    if isinstance(stop, ast.expr) and not isinstance(stop, ast.Name | ast.Constant):
         return py.method(x[0], "narrow", type_.index(name), start, scope.size(size))
     return sliced(op, x[0], start, stop)
 
@@ -128,6 +129,14 @@ def _rms_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return py.binary(normed, "*", x[1]) if len(x) > 1 else normed
 
 
+def _layer_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
+    width = scope.size(op.operands[0].type.sizes[-1])
+    normed = py.call("F.layer_norm", x[0], (width,), eps=float(op.attrs["eps"]))
+    for sign, value in zip("*+", x[1:], strict=False):
+        normed = py.binary(normed, sign, value)
+    return normed
+
+
 def _rope(scope: Scope, _op: Op, x: Sequence[Expr]) -> Expr:
     return py.call(scope.helper("rope"), *x)
 
@@ -159,10 +168,11 @@ def _linear_scan(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
 KINDS: Mapping[str, Kind] = {
     **COMMON,
     **{kind: _function(f"torch.{kind}") for kind in ("exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos")},
-    **{kind: _function(f"torch.{kind}") for kind in ("tanh", "sigmoid", "abs", "sign")},
+    **{kind: _function(f"torch.{kind}") for kind in ("tanh", "erf", "sigmoid", "abs", "sign")},
     # torch's default returns x above 20, which is off by 2e-9 there
     "softplus": _function("F.softplus", threshold=40.0),
     "silu": _function("F.silu"),
+    "gelu": _function("F.gelu"),
     "maximum": _bound("maximum", "min"),
     "minimum": _bound("minimum", "max"),
     "where": _where,
@@ -178,6 +188,7 @@ KINDS: Mapping[str, Kind] = {
     "attention": _attention,
     "softmax": _softmax,
     "rms_norm": _rms_norm,
+    "layer_norm": _layer_norm,
     "rope": _rope,
     "cross_entropy": _cross_entropy,
     "linear_scan": _linear_scan,

@@ -63,6 +63,7 @@ _MONOTONE: Mapping[str, Callable[[float], float]] = {
     "sigmoid": _sigmoid,
     "softplus": _softplus,
     "tanh": math.tanh,
+    "erf": math.erf,
 }
 # results that are bounded whatever goes in
 _BOUNDED: Mapping[str, Range] = {"sin": Range(-1, 1), "cos": Range(-1, 1), "sign": Range(-1, 1)}

@@ -213,7 +213,9 @@ class Body(Naming):
             stem = self.hints.get(results[i]) or identifier(arg.name) or known
             expr = self.tensor(value, self.read(value))
             name = py.source(expr)
-            if not name.isidentifier() or not self.is_dead(name) or name in names.values():
+            # two carries may start from one value, which has the name of one of them
+            other = identifier(arg.name) and self.hints.get(value, "") not in ("", identifier(arg.name))
+            if not name.isidentifier() or not self.is_dead(name) or name in names.values() or other:
                 name = self.name_for(arg, stem)
                 self.assign(arg, name, expr)
             names[i] = name

@@ -82,8 +82,8 @@ def _transpose(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return scope.dialect.flipped(x[0]) if moved == [last - 1, last] else py.method(x[0], "transpose", *moved)
 
 
-def sliced(op: Op, value: Expr, start: int, stop: Expr) -> Expr:
-    """Return `value[:, start:stop]` along the axis of a slice."""
+def sliced(op: Op, value: Expr, start: int, stop: Expr | None) -> Expr:
+    """Return `value[:, start:stop]` along the axis of a slice; no stop is its end."""
     type_ = op.operands[0].type
     at = type_.index(op.attrs["axis"])
     lead: list[object] = [py.span()] * at

@@ -166,9 +166,10 @@ class Builder:
         """Give an axis another name."""
         return self.op("rename", x, axis=name, into=into)
 
-    def slice(self, x: Value, name: str, start: int, size: int | Size, into: str = "") -> Value:
-        """Take `size` positions from `start` along an axis."""
-        return self.op("slice", x, axis=name, start=start, size=_plain(Size.of(size)), into=into or name)
+    def slice(self, x: Value, name: str, start: int, size: int | Size, into: str = "", hint: str = "") -> Value:
+        """Take `size` positions from `start` along an axis; a negative start counts from its end."""
+        attrs: dict[str, Any] = {"axis": name, "start": start, "size": _plain(Size.of(size)), "into": into or name}
+        return self.op("slice", x, name=hint, **attrs)
 
     def take(self, x: Value, name: str, along: Axis) -> Value:
         """Take the first positions of an axis: a per-position table `W` becomes `T`."""

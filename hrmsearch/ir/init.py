@@ -1,7 +1,7 @@
 """Initial weights: one counter-based generator keyed by seed and path, so that every backend starts from the same bits.
 
-A resolved rule is a JSON value: `"zeros"`, `"ones"`, `{"constant": c}`, `{"normal": std}`, `{"trunc_normal": std}` or
-`{"uniform": [low, high]}`.
+A resolved rule is a JSON value: `"zeros"`, `"ones"`, `{"constant": c}`, `{"normal": std}`, `{"trunc_normal": std}`,
+`{"uniform": [low, high]}` or `{"values": [v, ...]}`, the entries along the last axis, the same in every row.
 """
 
 import hashlib
@@ -41,6 +41,8 @@ def draw(rule: Any, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray
         return _trunc_normal(shape, rng) * (value / _CUT_STD)
     if name == "uniform":
         return rng.uniform(value[0], value[1], shape)
+    if name == "values":
+        return np.broadcast_to(np.array(value, np.float64), shape).copy()
     raise GraphError(f"unknown initial rule {rule!r}")
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import special
 
 from hrmsearch.runtime import Options, Pass
 from hrmsearch.testing.examples import Example, example_graph, example_inputs
@@ -29,6 +30,8 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
     "softplus": lambda x: np.log(1.0 + np.exp(x)),
     "silu": lambda x: x / (1.0 + np.exp(-x)),
+    "erf": special.erf,
+    "gelu": lambda x: x * special.ndtr(x),
     "log1p": lambda x: np.log(1.0 + x),
     "expm1": lambda x: np.exp(x) - 1.0,
 }
@@ -61,6 +64,29 @@ def test_rms_norm_divides_by_the_root_mean_square(shape: tuple[int, int, int, in
         Example("rms_norm", (f"compute[B, T, D:{d}]", f"compute[D:{d}]"), {"eps": 0.1}), batch, tokens, seed
     )
     np.testing.assert_allclose(y, x / np.sqrt((x * x).mean(-1, keepdims=True) + 0.1) * gain, rtol=1e-12)
+
+
+@given(shapes, st.integers(0, 2))
+def test_layer_norm_centres_and_divides_by_the_deviation(shape: tuple[int, int, int, int], affine: int) -> None:
+    batch, tokens, d, seed = shape
+    operands = (f"compute[B, T, D:{d}]", *[f"compute[D:{d}]"] * affine)
+    (x, *more), (y,) = run(Example("layer_norm", operands, {"eps": 0.1}), batch, tokens, seed)
+    gain, bias = (*more, 1.0, 0.0)[:2] if affine != 1 else (more[0], 0.0)
+    want = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 0.1) * gain + bias
+    np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-12)
+
+
+@given(shapes, st.integers(1, 3))
+def test_a_slice_may_count_from_the_end(shape: tuple[int, int, int, int], n: int) -> None:
+    batch, tokens, d, seed = shape
+    tokens += 2
+    (x,), (y,) = run(
+        Example("slice", (f"compute[B, T, D:{d}]",), {"axis": "T", "start": -n, "size": n, "into": "J"}),
+        batch,
+        tokens,
+        seed,
+    )
+    assert np.array_equal(y, x[:, tokens - n :])
 
 
 @given(shapes)

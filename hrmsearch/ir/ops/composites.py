@@ -3,6 +3,7 @@
 The reference runs the definition; the declared flow is held to it by a perturbation test.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,9 @@ declare(OpDef("softmax", _softmax_types, _softmax_flow, frozenset({"axis"}), def
 
 def _norm_types(op: Op, _functions: Functions) -> Sequence[Type]:
     x = _float(op)
-    require(all(gain.type.axes == x.axes[-1:] for gain in op.operands[1:]), op, "the gain has the last axis")
+    require(
+        all(value.type.axes == x.axes[-1:] for value in op.operands[1:]), op, "the gain and the bias have the last axis"
+    )
     return [x]
 
 
@@ -100,6 +103,23 @@ def _rms_norm(b: "Builder", op: Op, operands: Sequence[Value]) -> Value:
 
 
 declare(OpDef("rms_norm", _norm_types, _norm_flow, frozenset({"eps"}), define=_rms_norm))
+
+
+# layer_norm(x[.., D], gain[D]?, bias[D]?): (x - mean) / sqrt(variance + eps) * gain + bias over the last axis
+# (Ba, Kiros and Hinton 2016, arXiv:1607.06450)
+
+
+def _layer_norm(b: "Builder", op: Op, operands: Sequence[Value]) -> Value:
+    x, *affine = operands
+    wide = b.cast(x, DType.WIDE)
+    centred = wide - b.mean(wide, x.type.names[-1])
+    scale = b.op("rsqrt", b.mean(centred * centred, x.type.names[-1]) + op.attrs["eps"])
+    y = b.cast(centred * scale, x.type.dtype)
+    y = y * affine[0] if affine else y
+    return y + affine[1] if len(affine) > 1 else y
+
+
+declare(OpDef("layer_norm", _norm_types, _norm_flow, frozenset({"eps"}), define=_layer_norm))
 
 
 # rope(x[.., T, K], cos[T, K], sin[T, K]): rotary positions, rotate-half layout (Su et al. 2021, arXiv:2104.09864)
@@ -140,6 +160,16 @@ def _silu(b: "Builder", op: Op, operands: Sequence[Value]) -> Value:
 
 
 declare(OpDef("silu", _same, define=_silu))
+
+
+def _gelu(b: "Builder", op: Op, operands: Sequence[Value]) -> Value:
+    """x Phi(x), by the error function (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    del op
+    (x,) = operands
+    return 0.5 * x * (1.0 + b.op("erf", x * math.sqrt(0.5)))
+
+
+declare(OpDef("gelu", _same, define=_gelu))
 
 
 # cross_entropy(logits[.., C], targets[..]): -log softmax(logits)[target], zero where the target is `ignore`

@@ -1,5 +1,6 @@
 """Elementwise primitives: operands broadcast by axis name."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -44,6 +45,10 @@ def _sigmoid(x: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
+def _erf(x: Array) -> Array:
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float64)
+
+
 UNARY: Mapping[str, Callable[[Array], Array]] = {
     "neg": np.negative,
     "exp": np.exp,
@@ -55,6 +60,7 @@ UNARY: Mapping[str, Callable[[Array], Array]] = {
     "sin": np.sin,
     "cos": np.cos,
     "tanh": np.tanh,
+    "erf": _erf,
     "sigmoid": _sigmoid,
     "softplus": lambda x: np.logaddexp(0.0, x),
     "abs": np.abs,

@@ -61,23 +61,37 @@ def _transpose_meaning(op: Op, arrays: Sequence[Array], _sizes: Mapping[str, int
 
 
 def _slice_types(op: Op, _functions: Functions) -> Sequence[Type]:
-    """Attributes `axis`, `start` (an integer) and `size` (may be symbolic); `into` renames the axis."""
+    """Attributes `axis`, `start` (an integer) and `size` (may be symbolic); `into` renames the axis.
+
+    A negative start counts from the end of the axis.
+    """
     type_ = op.operands[0].type
     size, start = Size.of(op.attrs["size"]), op.attrs["start"]
-    whole = type_.size(op.attrs["axis"]).known
-    fits = whole is None or size.known is None or start + size.known <= whole
-    require(start >= 0 and fits, op, f"reaches past the end of {op.attrs['axis']}")
+    first, stop = slice_start(op), Size.of(start) + size
+    whole = type_.size(op.attrs["axis"]) if start >= 0 else Size(0)
+    fits = whole.known is None or stop.known is None or stop.known <= whole.known
+    require((first.known or 0) >= 0, op, f"begins before {op.attrs['axis']} does")
+    require(fits, op, f"reaches past the end of {op.attrs['axis']}")
     return [type_.replace(op.attrs["axis"], Axis(op.attrs["into"], size))]
 
 
+def slice_start(op: Op) -> Size:
+    """Return the position at which a slice begins, counted from the start of its axis."""
+    start: int = op.attrs["start"]
+    return Size(start) if start >= 0 else op.operands[0].type.size(op.attrs["axis"]) + start
+
+
 def _slice_flow(op: Op) -> Flows:
-    return (_keep(op, **{op.attrs["axis"]: Flow(How.SAME, (op.attrs["into"],), op.attrs["start"])}),)
+    # a symbolic shift cannot be written down: say that positions mix, which is always sound
+    start = slice_start(op).known
+    along = MIXED if start is None else Flow(How.SAME, (op.attrs["into"],), start)
+    return (_keep(op, **{op.attrs["axis"]: along}),)
 
 
 def _slice_meaning(op: Op, arrays: Sequence[Array], sizes: Mapping[str, int]) -> Array:
-    start, size = op.attrs["start"], Size.of(op.attrs["size"]).evaluate(sizes)
+    start, size = slice_start(op).evaluate(sizes), Size.of(op.attrs["size"]).evaluate(sizes)
     at = op.operands[0].type.index(op.attrs["axis"])
-    if start + size > arrays[0].shape[at]:
+    if start < 0 or start + size > arrays[0].shape[at]:
         raise BackendError(f"{size} of axis {op.attrs['axis']} asked, {arrays[0].shape[at]} there")
     return np.take(arrays[0], range(start, start + size), axis=at)
 
