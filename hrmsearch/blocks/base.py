@@ -222,8 +222,8 @@ def project(b: Builder, x: Value, name: str, out: Axis | None = None, init: Init
 
 
 def head_axes(b: Builder, x: Value, heads: int, width: str = "K") -> tuple[Axis, Axis]:
-    """Return the axes A (heads) and K (head width) that the width D of x divides into."""
-    dim = x.type.width("D")
+    """Return the axes A (heads) and K (head width) that the width of x, its last axis, divides into."""
+    dim = x.type.width(x.type.names[-1])
     if dim % heads:
         raise fail(b, "heads", f"{heads} heads do not divide the width {dim}; {_divisors(dim)} do")
     return axis("A", heads), axis(width, dim // heads)
@@ -231,15 +231,24 @@ def head_axes(b: Builder, x: Value, heads: int, width: str = "K") -> tuple[Axis,
 
 def split_heads(b: Builder, x: Value, heads: int, width: str = "K") -> Value:
     """Turn (B, T, D) into (B, A, T, width), A heads."""
-    parts = b.split(x, "D", *head_axes(b, x, heads, width))
+    parts = b.split(x, x.type.names[-1], *head_axes(b, x, heads, width))
     batch, tokens = parts.type.names[:2]
     return b.transpose(parts, batch, "A", tokens, width)
 
 
-def merge_heads(b: Builder, x: Value) -> Value:
+def merge_heads(b: Builder, x: Value, into: str = "D") -> Value:
     """Turn (B, A, T, K) back into (B, T, D)."""
     batch, heads, tokens, width = x.type.names
-    return b.merge(b.transpose(x, batch, tokens, heads, width), heads, width, "D")
+    return b.merge(b.transpose(x, batch, tokens, heads, width), heads, width, into)
+
+
+def headwise(b: Builder, x: Value, name: str, heads: int, init: Init) -> Value:
+    """Return (B, T, A, K), each head of x by a map of its own: a block-diagonal weight [A, input, output]."""
+    a, k = head_axes(b, x, heads)
+    w = b.param(name, (a, Axis("I", k.size), k), resolve(init, k.size.known or 1))
+    rows, tokens, width = x.type.names
+    parts = b.split(x, width, a, k)
+    return b.einsum(f"{rows} {tokens} A I, A I K -> {rows} {tokens} A K", parts, w)
 
 
 def _divisors(n: int) -> str:

@@ -45,5 +45,6 @@ class Recurrent(Mixer):
 
     def build(self, b: Builder, x: Value) -> Value:
         """Return the mixed stream from the start values on."""
-        states = self.init_state(b, x)
-        return self.step(b, x, {name: b.broadcast(start, type_) for name, (start, type_) in states.items()})[0]
+        states = self.init_state(b, x).items()
+        begun = {name: b.op("broadcast", start, type=type_, name=name) for name, (start, type_) in states}
+        return self.step(b, x, begun)[0]

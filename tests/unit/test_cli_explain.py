@@ -19,6 +19,7 @@ PARAMS = {
     "infini_hrm": 160132,
     "hrm_memory": 193024,
     "transformer": 78080,
+    "slstm": 146624,
     "deepsup_transformer": 82176,
 }
 

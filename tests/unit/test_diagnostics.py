@@ -13,6 +13,7 @@ from hrmsearch.spec.load import shipped
 
 EXPECTED = {
     "transformer": [],
+    "slstm": [],
     "deepsup_transformer": [],
     "hrm": ["HS102"],
     "hrm_simultaneous": ["HS102"],

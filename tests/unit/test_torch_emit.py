@@ -174,6 +174,31 @@ def test_initial_draws_follow_the_rules_of_the_graph() -> None:
         assert np.isclose(value.mean(), array.mean(), atol=0.1 * array.std() + 1e-9), path
 
 
+def test_a_row_of_values_begins_every_row_of_a_parameter() -> None:
+    graph = verify(
+        parse("""
+graph "values" {
+  nest passes=1 backprop=passes:1 step=span loader=shuffled causal=false window=4
+  main {
+    at ""
+    %w = param() {path="w", init={"values": [1.5, -2.0]}, trainable=true} : compute[A:3, K:2]
+    output "w" = %w
+  }
+}
+""")
+    )
+    row = torch.tensor([1.5, -2.0])
+    assert torch.equal(load_source(emit(graph), "values").Model().w, row.expand(3, 2))
+    assert np.array_equal(initial_params(graph, 0)["w"], row.expand(3, 2))
+
+
+def test_carries_that_begin_with_one_value_keep_their_own_names() -> None:
+    source = emit(passes.run(hs.lower(hs.load("slstm"))))
+    loop = source[source.index("for ") : source.index("ys.append")]
+    for line in ("m = torch.where(n == 0.0, i_t, torch.maximum(i_t, carried))", "n = forget * n + take"):
+        assert line in loop
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_an_emitted_file_imports_torch_alone(name: str) -> None:
     tree = ast.parse(emit(passes.run(hs.lower(hs.load(name)))))

@@ -1,0 +1,131 @@
+"""What holds of every recurrent mixer, whatever its equations."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hrmsearch.blocks.recurrent import Recurrent
+from hrmsearch.blocks.slstm import SLSTM
+from hrmsearch.runtime import Array
+from tests.mixers import after, close, in_pieces, starts, streamed
+
+DIM, ROWS = 4, 2
+MIXERS: dict[str, Callable[[], Recurrent]] = {
+    "slstm": lambda: SLSTM(heads=2),
+    "slstm without conv": lambda: SLSTM(heads=1, conv=None),
+}
+mixers = pytest.mark.parametrize("name", MIXERS)
+seeds = st.integers(0, 2**16)
+
+
+class Case:
+    """A mixer with weights, and streams for it."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.mixer, self.seed = MIXERS[name](), seed
+        self.step = streamed(self.mixer, DIM)
+        self.params = self.step.params(seed, 0.3)
+
+    def begun(self, rows: int, tokens: int, scale: float = 1.0) -> dict[str, Array]:
+        """Return a stream that begins."""
+        x = scale * np.random.default_rng(self.seed).normal(size=(rows, tokens, DIM))
+        return {"x": x, **starts(self.mixer, DIM, rows)}
+
+    def going_on(self, rows: int, tokens: int) -> dict[str, Array]:
+        """Return a stream that goes on from a state which a few tokens have left."""
+        return self.begun(rows, tokens) | after(self.step.run(self.params, self.begun(rows, 3, 2.0)))
+
+
+@mixers
+@settings(max_examples=8)
+@given(st.integers(1, 9), st.data(), seeds)
+def test_a_stream_cut_anywhere_is_the_stream(name: str, tokens: int, data: st.DataObject, seed: int) -> None:
+    case = Case(name, seed)
+    inputs = case.begun(ROWS, tokens)
+    cuts = sorted(data.draw(st.sets(st.integers(1, tokens - 1), max_size=4))) if tokens > 1 else []
+    for dtype, within in (("float64", 1e-9), ("float32", 2e-5)):
+        whole = case.step.run(case.params, inputs, "torch", dtype)
+        close(in_pieces(case.step, case.params, inputs, cuts, dtype), whole, within)
+
+
+@mixers
+def test_tokens_one_by_one_are_the_stream(name: str) -> None:
+    case = Case(name, 0)
+    inputs = case.begun(ROWS, 7)
+    for backend in ("torch", "reference"):
+        whole = case.step.run(case.params, inputs, backend)
+        close(in_pieces(case.step, case.params, inputs, range(1, 7), backend=backend), whole)
+
+
+@mixers
+@settings(max_examples=8)
+@given(st.integers(1, 6), st.lists(st.booleans(), min_size=6, max_size=6), seeds)
+def test_a_hidden_token_leaves_the_state_as_it_was(name: str, tokens: int, mask: list[bool], seed: int) -> None:
+    case = Case(name, seed)
+    masked = streamed(case.mixer, DIM, write=True)
+    write = np.array([mask[:tokens], [False] * tokens])
+    for inputs in (case.begun(ROWS, tokens), case.going_on(ROWS, tokens)):
+        states = masked.run(case.params, inputs | {"write": write}, "torch")
+        for state, held in inputs.items():
+            if state != "x":
+                assert np.array_equal(states[f"{state[:-1]}1"][1], held[1]), state
+        if write.any():
+            seen = {n: array[:1] for n, array in inputs.items()} | {"x": inputs["x"][:1, write[0]]}
+            wanted = case.step.run(case.params, seen)
+            close({n: array[:1] for n, array in states.items()}, {n: v for n, v in wanted.items() if n != "out"})
+
+
+@mixers
+def test_a_mask_that_hides_nothing_changes_nothing(name: str) -> None:
+    case = Case(name, 0)
+    masked, inputs = streamed(case.mixer, DIM, write=True), case.going_on(ROWS, 5)
+    got = masked.run(case.params, inputs | {"write": np.ones((ROWS, 5), np.bool_)}, "torch")
+    close(got, case.step.run(case.params, inputs), 1e-12)
+
+
+@mixers
+@settings(max_examples=5)
+@given(seeds)
+def test_rows_do_not_know_of_each_other(name: str, seed: int) -> None:
+    case = Case(name, seed)
+    begins, goes_on = case.begun(1, 4), case.going_on(1, 4)
+    both = {state: np.concatenate([array, goes_on[state]]) for state, array in begins.items()}
+    together = case.step.run(case.params, both, "torch")
+    for row, inputs in enumerate((begins, goes_on)):
+        alone = case.step.run(case.params, inputs, "torch")
+        close({n: array[row : row + 1] for n, array in together.items()}, alone, 1e-12)
+
+
+@mixers
+@settings(max_examples=5)
+@given(st.integers(1, 5), seeds)
+def test_gradient_goes_through_the_states_both_ways(name: str, tokens: int, seed: int) -> None:
+    case, rng = Case(name, seed), np.random.default_rng(seed)
+    inputs = case.going_on(1, tokens)
+    weights = {n: rng.normal(size=array.shape) for n, array in case.step.run(case.params, inputs).items()}
+    gradients = case.step.gradients(case.params, inputs, weights)
+    along = {n: rng.normal(size=array.shape) for n, array in {**case.params, **inputs}.items()}
+
+    def total(step: float) -> float:
+        params, moved = ({n: v + step * along[n] for n, v in arrays.items()} for arrays in (case.params, inputs))
+        there = case.step.run(params, moved)
+        return sum(float((weight * there[n]).sum()) for n, weight in weights.items())
+
+    # Richardson's correction of central differences
+    wide, narrow = ((total(h) - total(-h)) / (2 * h) for h in (2e-4, 1e-4))
+    terms = [float((gradients[n] * along[n]).sum()) for n in along]
+    assert abs(sum(terms) - (4 * narrow - wide) / 3) <= 1e-6 * max(1.0, *map(abs, terms))
+
+
+@mixers
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e3])
+def test_long_streams_and_large_gates_stay_finite_in_float32(name: str, scale: float) -> None:
+    case = Case(name, 0)
+    inputs = case.begun(1, 300, scale)
+    outputs = case.step.run(case.params, inputs, "torch", "float32")
+    gradients = case.step.gradients(case.params, inputs, {n: np.ones_like(v) for n, v in outputs.items()}, "float32")
+    for array in (*outputs.values(), *gradients.values()):
+        assert np.isfinite(array).all()
