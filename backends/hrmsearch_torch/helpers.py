@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from hrmsearch_torch.scan_helpers import SCAN_HELPERS
+
 ROPE = '''
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate each position's pairs (x_i, x_{i + K/2}) by the angles of its row in the tables."""
@@ -57,16 +59,6 @@ def restore(start: Tensor, state: dict[str, Tensor] | None, path: str, reset: in
     return torch.where(rows, start, carried)
 '''
 
-LINEAR_SCAN = '''
-def linear_scan(a: Tensor, b: Tensor, start: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Return every h_t = a_t * h_(t-1) + b_t along an axis, from h_0 = start, and the last one."""
-    h, states = start, []
-    for a_t, b_t in zip(a.expand_as(b).unbind(dim), b.unbind(dim), strict=True):
-        h = a_t * h + b_t
-        states.append(h)
-    return torch.stack(states, dim), h
-'''
-
 TRUNC_NORMAL = '''
 def trunc_normal(*shape: int, std: float) -> Tensor:
     """Draw normals cut at two deviations, scaled so that their own deviation is std."""
@@ -74,7 +66,7 @@ def trunc_normal(*shape: int, std: float) -> Tensor:
     return nn.init.trunc_normal_(torch.empty(shape), std=scale, a=-2 * scale, b=2 * scale)
 '''
 
-#: in the order in which they are printed
+#: in the order in which they are printed; each calls earlier ones only
 HELPERS: Mapping[str, str] = {
     "wide": WIDE,
     "wide_matmul": WIDE_MATMUL,
@@ -82,7 +74,7 @@ HELPERS: Mapping[str, str] = {
     "rope_angles": ROPE_ANGLES,
     "rope": ROPE,
     "cross_entropy": CROSS_ENTROPY,
-    "linear_scan": LINEAR_SCAN,
+    **SCAN_HELPERS,
     "restore": RESTORE,
     "trunc_normal": TRUNC_NORMAL,
 }

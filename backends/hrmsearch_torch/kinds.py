@@ -12,6 +12,7 @@ from hrmsearch.emission.syntax import Expr
 from hrmsearch.ir.graph import Op
 from hrmsearch.ir.ops import einsum_letters
 from hrmsearch.ir.types import DType, Size
+from hrmsearch_torch.scans import linear_scan
 
 #: number formats that are no floats
 INTEGERS: Mapping[DType, str] = {DType.I32: "torch.int32", DType.I8: "torch.int8", DType.BOOL: "torch.bool"}
@@ -158,13 +159,6 @@ def _einsum(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return py.call(scope.helper("wide_einsum") if wide else "torch.einsum", einsum_letters(op), *x)
 
 
-def _linear_scan(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
-    inputs = op.operands[1].type
-    a, b, start = (filled(scope, value.type, expr) for value, expr in zip(op.operands, x, strict=True))
-    at = inputs.index(op.attrs["axis"])
-    return py.call(scope.helper("linear_scan"), aligned(op.operands[0], a, inputs.names), b, start, at)
-
-
 KINDS: Mapping[str, Kind] = {
     **COMMON,
     **{kind: _function(f"torch.{kind}") for kind in ("exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos")},
@@ -191,5 +185,5 @@ KINDS: Mapping[str, Kind] = {
     "layer_norm": _layer_norm,
     "rope": _rope,
     "cross_entropy": _cross_entropy,
-    "linear_scan": _linear_scan,
+    "linear_scan": linear_scan,
 }

@@ -50,11 +50,11 @@ class Dialect(ABC):
     """The Python of one framework.
 
     framework: its name, for errors. kinds: how each op kind is written. helpers: functions for the head of a file, in
-    the order in which they are printed; `restore` is one. reserved: names that emitted functions read and must not
-    bind. own_names: attributes that every module has. bases: what stands after a class's name. constructor: the first
-    lines of a constructor. forward: the method that runs when a module is called. free: the first line of a block
-    without gradient, empty where the framework has none and what a free body changes is detached instead. weights: the
-    sentence of the docstring that says how to reach the weights.
+    the order in which they are printed, each of which may call earlier ones; `restore` is one. reserved: names that
+    emitted functions read and must not bind. own_names: attributes that every module has. bases: what stands after a
+    class's name. constructor: the first lines of a constructor. forward: the method that runs when a module is called.
+    free: the first line of a block without gradient, empty where the framework has none and what a free body changes is
+    detached instead. weights: the sentence of the docstring that says how to reach the weights.
     """
 
     framework: ClassVar[str]

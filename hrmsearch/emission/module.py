@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from hrmsearch.emission import syntax as py
 from hrmsearch.emission.body import Body
 from hrmsearch.emission.dialect import Dialect
+from hrmsearch.emission.helpers import needed
 from hrmsearch.emission.layout import Block, Line, Statement, render, signature
 from hrmsearch.emission.main import Main, plan
 from hrmsearch.emission.scope import File, shape
@@ -31,7 +32,7 @@ class _Writer:
     def text(self) -> str:
         """Return the whole file."""
         written = ["\n".join(self._class(one)) for one in self.classes.values()]
-        helpers = [text.strip() for name, text in self.dialect.helpers.items() if name in self.file.helpers]
+        helpers = needed(self.dialect.helpers, self.file.helpers)
         body = "\n\n\n".join([*self._constants(), *helpers, *written])
         return "\n".join([self._docstring(), *self.dialect.head(body), "", body, ""])
 

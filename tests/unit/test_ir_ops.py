@@ -82,6 +82,24 @@ REFUSED: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
         {"axis": "T", "mix": ["D", "N"], "form": None},
         "square",
     ),
+    (
+        "linear_scan",
+        ("compute[A:2, D:4, N:4]", X, "compute[B, D:4]"),
+        {"axis": "T", "mix": ["D", "N"], "form": None},
+        "a broadcasts to b but for N",
+    ),
+    (
+        "linear_scan",
+        (ROW, X, "compute[B, D:4]"),
+        {"axis": "T", "mix": None, "form": "fast"},
+        "null or one of step, chunk, fft, scan",
+    ),
+    (
+        "linear_scan",
+        (X, X, "compute[B, D:4]"),
+        {"axis": "T", "mix": None, "form": "fft"},
+        "the same at every step",
+    ),
 ]
 
 

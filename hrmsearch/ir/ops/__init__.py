@@ -1,6 +1,8 @@
 """The op table: every op kind, declared once. Importing this package fills it."""
 
 from hrmsearch.ir.ops import composites, contraction, elementwise, layout, leaves, structured
+from hrmsearch.ir.ops.composites import LINEAR_SCAN_FORMS as LINEAR_SCAN_FORMS
+from hrmsearch.ir.ops.composites import linear_scan_forms as linear_scan_forms
 from hrmsearch.ir.ops.contraction import einsum_letters as einsum_letters
 from hrmsearch.ir.ops.contraction import einsum_words as einsum_words
 from hrmsearch.ir.ops.leaves import constant as constant

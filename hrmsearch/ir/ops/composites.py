@@ -213,6 +213,12 @@ def _scan_parts(op: Op) -> tuple[Type, Type, str, list[str] | None]:
     return a, b, op.attrs["axis"], op.attrs["mix"]
 
 
+def linear_scan_forms(op: Op) -> tuple[str, ...]:
+    """Return the forms that a `linear_scan` can have: a convolution needs one transition for every step."""
+    a, _, axis, _ = _scan_parts(op)
+    return tuple(form for form in LINEAR_SCAN_FORMS if form != "fft" or axis not in a.names)
+
+
 def _linear_scan_types(op: Op, _functions: Functions) -> Sequence[Type]:
     a, b, axis, mix = _scan_parts(op)
     start = op.operands[2].type
@@ -220,13 +226,16 @@ def _linear_scan_types(op: Op, _functions: Functions) -> Sequence[Type]:
     require(start == b.without(axis), op, f"the start value has the axes of b without {axis}")
     form = op.attrs["form"]
     require(form is None or form in LINEAR_SCAN_FORMS, op, f"the form is null or one of {', '.join(LINEAR_SCAN_FORMS)}")
-    require(form != "fft" or axis not in a.names, op, "the fft form needs a transition that is the same at every step")
+    possible = form is None or form in linear_scan_forms(op)
+    require(possible, op, f"the {form} form needs a transition that is the same at every step")
     if mix is None:
         rest = iter(b.axes)
         require(all(ax in rest for ax in a.axes), op, "a broadcasts to b")
     else:
         row, column = mix
         require(a.size(row) == a.size(column) == b.size(row), op, f"a is square over {row} and {column}")
+        others = [ax for ax in a.axes if ax.name not in mix]
+        require(column not in b.names and all(ax in b.axes for ax in others), op, f"a broadcasts to b but for {column}")
     return [b, start]
 
 
