@@ -8,7 +8,7 @@ import numpy as np
 
 from hrmsearch.errors import BackendError, RunError
 from hrmsearch.ir import Graph, initial_params
-from hrmsearch.ir.checkpoint import check_params, read_params, write_params
+from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult, expand
 from hrmsearch_reference.differences import directional, gradients
 from hrmsearch_reference.interpreter import run_pass
@@ -61,7 +61,7 @@ class ReferenceExecutable:
 
     def save(self, path: Path) -> None:
         """Write the parameters as safetensors."""
-        write_params(path, self._params)
+        write_arrays(path, self._params)
 
     def load(self, path: Path) -> None:
         """Read parameters from safetensors that any backend wrote.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hrmsearch.emission import load_source
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.binding import RESET, bind_sizes
-from hrmsearch.ir.checkpoint import check_params, read_params, write_params
+from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
 from hrmsearch.ir.graph import Graph
 from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.types import DType, Type
@@ -114,7 +114,7 @@ class TorchExecutable:
 
     def save(self, path: Path) -> None:
         """Write the parameters as safetensors."""
-        write_params(path, self.params)
+        write_arrays(path, self.params)
 
     def load(self, path: Path) -> None:
         """Read parameters from safetensors that any backend wrote.

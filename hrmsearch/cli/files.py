@@ -25,11 +25,7 @@ def may_write(path: Path, *, force: bool) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file and say so on stderr; raises RunError where that is impossible."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+    from hrmsearch.files import write
+
+    write(path, text)
     click.echo(f"wrote {path}", err=True)

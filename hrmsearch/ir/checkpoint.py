@@ -1,6 +1,5 @@
 """Checkpoint files: arrays by path as safetensors, written whole and read with a reason when they do not fit."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrmsearch.errors import RunError
+from hrmsearch.files import write
 from hrmsearch.ir.graph import Graph
 
 Array = NDArray[Any]
@@ -18,20 +18,14 @@ _NAMED = 3
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays by path; a reader never sees half a file.
+    """Write arrays by path, into a new folder if need be; a reader never sees half a file.
 
     Raises RunError if the file cannot be written.
     """
     from safetensors.numpy import save
 
-    part = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # safetensors writes memory as it lies, so a transposed view must be laid out first
-        part.write_bytes(save({name: np.array(array, order="C") for name, array in arrays.items()}))
-        os.replace(part, path)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error})") from error
+    # safetensors writes memory as it lies, so a transposed view must be laid out first
+    write(path, save({name: np.array(array, order="C") for name, array in arrays.items()}), parents=True)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -48,14 +42,6 @@ def read_arrays(path: Path) -> dict[str, Array]:
         return dict(load(path.read_bytes()))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: truncated, or not a safetensors file of number arrays ({error})") from error
-
-
-def write_params(path: Path, params: Mapping[str, Array]) -> None:
-    """Write parameters by path.
-
-    Raises RunError if the file cannot be written.
-    """
-    write_arrays(path, params)
 
 
 def read_params(path: Path, graph: Graph) -> dict[str, Array]:

@@ -14,9 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from hrmsearch.errors import RunError
-from hrmsearch.ir.checkpoint import read_arrays
+from hrmsearch.ir.checkpoint import read_arrays, write_arrays
 from hrmsearch.runtime import Array
-from hrmsearch.train.files import write
 from hrmsearch.train.progress import Progress
 
 FORMAT: Final = "hrmsearch checkpoint 1"
@@ -49,15 +48,12 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a crash leaves the one before it. Raises RunError where it cannot be written."""
-        from safetensors.numpy import save
-
         arrays = {"json": self._header()}
         arrays |= {f"snapshot/{name}": array for name, array in self.snapshot.items()}
         arrays |= {f"best/{name}": array for name, array in self.best.items()}
         for i, carry in enumerate(self.carries):
             arrays |= {f"carry/{i}/{name}": array for name, array in carry.items()}
-        # safetensors writes memory as it lies, so a transposed view must be laid out first
-        write(path, save({name: np.array(array, order="C") for name, array in arrays.items()}))
+        write_arrays(path, arrays)
 
     def _header(self) -> Array:
         header = {

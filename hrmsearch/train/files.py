@@ -1,38 +1,10 @@
-"""A run's folder: which files it holds, when it may be written, and writing that a crash cannot halve."""
+"""A run's folder: which files it holds, and when it may be written."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from hrmsearch.errors import RunError
-
-
-def write(path: Path, content: bytes | str) -> None:
-    """Write a file whole: whoever reads it, even after a crash, sees the old content or the new.
-
-    Raises RunError where it cannot be written.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with open(part, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a loss of power; folders cannot be opened on every system."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 from hrmsearch.analyses import Diagnostic, validate
 from hrmsearch.errors import UnsoundError
+from hrmsearch.files import write
 from hrmsearch.ir import Graph, text
 from hrmsearch.lowering import lower
 from hrmsearch.spec.load import render
@@ -11,7 +12,7 @@ from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.loaders import train_batch_count
 from hrmsearch.train import checkpoint, manifest
 from hrmsearch.train.compiling import compile_for, source_for
-from hrmsearch.train.files import RunFolder, write
+from hrmsearch.train.files import RunFolder
 from hrmsearch.train.interrupting import Interrupted, Wish, listening
 from hrmsearch.train.job import Job, Plan
 from hrmsearch.train.loop import Trainer

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hrmsearch import files
 from hrmsearch.spec.model import Spec
-from hrmsearch.train import files
 from tests.training import Dying, Heard, die, outcome, tiny, train
 
 pytest.importorskip("torch")

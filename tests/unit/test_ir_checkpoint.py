@@ -7,7 +7,7 @@ import pytest
 
 from hrmsearch.errors import RunError
 from hrmsearch.ir import initial_params
-from hrmsearch.ir.checkpoint import check_params, read_arrays, read_params, write_arrays, write_params
+from hrmsearch.ir.checkpoint import check_params, read_arrays, read_params, write_arrays
 from hrmsearch.testing.examples import structured_graph
 
 GRAPH = structured_graph()
@@ -15,7 +15,7 @@ GRAPH = structured_graph()
 
 def test_parameters_read_back_in_the_graphs_order(tmp_path: Path) -> None:
     params = initial_params(GRAPH, 0)
-    write_params(tmp_path / "new" / "p.safetensors", dict(reversed(params.items())))
+    write_arrays(tmp_path / "new" / "p.safetensors", dict(reversed(params.items())))
     again = read_params(tmp_path / "new" / "p.safetensors", GRAPH)
     assert list(again) == list(params)
     assert all(np.array_equal(again[path], params[path]) for path in params)
@@ -33,7 +33,7 @@ def test_a_view_is_written_as_it_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])
 def test_a_truncated_file_is_named(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "p.safetensors"
-    write_params(path, initial_params(GRAPH, 0))
+    write_arrays(path, initial_params(GRAPH, 0))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RunError, match=r"p\.safetensors: truncated, or not a safetensors file"):
         read_params(path, GRAPH)
@@ -47,7 +47,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     with pytest.raises(RunError, match="cannot be written"):
-        write_params(tmp_path / "p", {})
+        write_arrays(tmp_path / "p", {})
 
 
 def test_foreign_parameters_say_what_differs() -> None:
