@@ -43,7 +43,8 @@ class Stack(BlockList, Core):
         trace: bool = False,
     ) -> Ran:
         """Call the core's function on the stream, the blocks' states and the memories placed in it."""
-        wanted = [name for name in self.streams if name in read or (trace and name != "last")]
+        # the last layer's stream is given unread too: layers that serve nobody are HS102's to tell, not to be dropped
+        wanted = [name for name in self.streams if trace or name in {*read, "last"}]
         held = {layer: list(values) for layer, (_, values) in memories.items()}
         given = [*states.values(), *(value for _, values in memories.values() for value in values.values())]
 

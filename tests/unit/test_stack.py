@@ -3,6 +3,8 @@
 import pytest
 
 import hrmsearch as hs
+from hrmsearch import passes
+from hrmsearch.analyses import validate
 from hrmsearch.errors import SpecError
 from hrmsearch.ir import Graph
 from tests.leaky import leaky
@@ -105,9 +107,16 @@ def test_heads_read_the_last_layer_or_one_by_its_number() -> None:
     core = stack(f"repeat: 2, {LEAKY}", more=", norm: {}")
     last, first = (hs.lower(leaky(core, read=read)) for read in ("last", "'0'"))
     assert "core.norm.gain" in last.params
-    assert len(last.functions["Stack"].body.results) == len(first.functions["Stack"].body.results) == 3
+    assert [len(graph.functions["Stack"].body.results) for graph in (last, first)] == [3, 4]
     with pytest.raises(SpecError, match="there is nothing called '2' to read; there is 0, 1, last"):
         hs.lower(leaky(core, read="'2'"))
+
+
+def test_layers_that_no_head_reads_are_reported_and_not_dropped() -> None:
+    graph = hs.lower(leaky(stack(f"repeat: 2, {LEAKY}"), read="'0'"))
+    assert passes.run(graph).params.keys() == graph.params.keys()
+    (found,) = [one for one in validate(graph) if one.code == "HS102"]
+    assert "core.blocks.1" in str(found)
 
 
 def test_equal_blocks_share_a_function_and_no_weights() -> None:

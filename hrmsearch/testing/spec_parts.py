@@ -1,0 +1,188 @@
+"""Hypothesis strategies for the parts of a spec: mixers, blocks and cores of every kind that is registered."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hrmsearch.blocks.recurrent import Recurrent
+from hrmsearch.spec.registry import Part, discover, kinds
+
+Data = dict[str, Any]
+LIFETIMES = ("pass", "window", "stream")
+COMMITS = ("every_pass", "last_pass")
+_HEADS = st.sampled_from([1, 2])
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What drawn parts are to be.
+
+    sound: keeps them from leaking the future. smooth: gives norms a large eps, without which finite differences fail
+    beside a stream of zeros (an empty memory).
+    """
+
+    sound: bool
+    smooth: bool
+
+    @property
+    def commits(self) -> list[str]:
+        """When a state that folds many tokens may be committed."""
+        return ["last_pass"] if self.sound else [*COMMITS]
+
+
+def maybe(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]]) -> Data:
+    """Draw a mapping of which each key may be left out, so that defaults are met too."""
+    return {name: draw(values) for name, values in fields.items() if draw(st.booleans())}
+
+
+@st.composite
+def norms(draw: st.DrawFn, wish: Wish, *, placed: bool = True) -> Data:
+    """Draw a norm; `placed` ones may say where they stand."""
+    place = {"place": st.sampled_from(["pre", "post"])} if placed else {}
+    return {"kind": "rms", **maybe(draw, {**place, "gain": st.booleans()}), **({"eps": 0.1} if wish.smooth else {})}
+
+
+# -- mixers ----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def attention(draw: st.DrawFn, wish: Wish) -> Data:
+    """Draw softmax attention."""
+    position = draw(st.sampled_from(["rope", "none"]))
+    return {
+        "kind": "attention",
+        "heads": draw(_HEADS),
+        "position": position,
+        "causal": wish.sound or draw(st.booleans()),
+    }
+
+
+def recurring() -> list[str]:
+    """Return the kinds of mixers that recur."""
+    discover()
+    return [name for name, kind in kinds("mixer").items() if issubclass(kind, Recurrent)]
+
+
+@st.composite
+def cells(draw: st.DrawFn) -> Data:
+    """Draw a mixer that recurs, of any kind, with any of its choices, but for how long it lives."""
+    kind = draw(st.sampled_from(recurring()))
+    drawn = {"kind": kind, **maybe(draw, dict(_choices(kinds("mixer")[kind])))}
+    try:
+        kinds("mixer")[kind].model_validate(drawn)
+    except ValidationError:  # choices that exclude each other
+        return {"kind": kind}
+    return drawn
+
+
+def _choices(kind: type[Part]) -> Iterator[tuple[str, st.SearchStrategy[Any]]]:
+    """Yield the fields of a kind that say yes or no or name one of several, and its heads."""
+    for name, field in kind.model_fields.items():
+        if name in ("kind", "lifetime", "commit"):
+            continue
+        if field.annotation is bool:
+            yield name, st.booleans()
+        elif get_origin(field.annotation) is Literal:
+            yield name, st.sampled_from(get_args(field.annotation))
+        elif name == "heads":
+            yield name, _HEADS
+
+
+@st.composite
+def mixers(draw: st.DrawFn, wish: Wish) -> Data:
+    """Draw a mixer for a block; one that recurs lives for any time."""
+    if not recurring() or draw(st.booleans()):
+        return draw(attention(wish))
+    when = {"lifetime": st.sampled_from(LIFETIMES), "commit": st.sampled_from(wish.commits)}
+    return draw(cells()) | {name: draw(values) for name, values in when.items()}
+
+
+# -- blocks ----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def blocks(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
+    """Draw a block; `deep` ones may be made of blocks."""
+    kind = draw(st.sampled_from(["transformer", "residual", *(["stack"] if deep else [])]))
+    if kind == "stack":
+        return {"kind": "stack", **draw(lists(wish))}
+    more: Data = {"norm": norms(wish, placed=kind == "transformer")}
+    if kind == "residual":
+        more["ffn"] = st.just({"kind": "swiglu", "width": 3})
+    return {"kind": kind, "mixer": draw(mixers(wish)), **maybe(draw, more)}
+
+
+@st.composite
+def lists(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
+    """Draw a list of one to three layers: in order, repeated, or by position."""
+    first = draw(blocks(wish, deep=deep))
+    form = draw(st.sampled_from(["one", "repeat", "two", "position"]))
+    if form == "one":
+        return {"blocks": [first]}
+    if form == "repeat":
+        return {"blocks": [{**first, "repeat": 2}], **maybe(draw, {"norm": norms(wish)})}
+    second = draw(blocks(wish, deep=deep))
+    if form == "two":
+        return {"blocks": [first, second], **maybe(draw, {"norm": norms(wish)})}
+    return {"blocks": [first, {**second, "positions": [draw(st.integers(0, 2))]}], "layers": 3}
+
+
+@st.composite
+def _level_names(draw: st.DrawFn) -> dict[str, int]:
+    """Draw levels by name with their periods, fastest first."""
+    period, periods = 1, dict[str, int]()
+    for i, name in enumerate(draw(st.sampled_from([["L"], ["L", "H"], ["L", "M", "H"]]))):
+        period *= draw(st.integers(1, 2)) if i else 1
+        periods[name] = period
+    return periods
+
+
+@st.composite
+def _gradients(draw: st.DrawFn, ticks: int) -> Any:
+    if draw(st.booleans()):
+        return {"last_ticks": draw(st.integers(1, ticks))}
+    return draw(st.sampled_from(["last_tick", "last_cycle", "full"]))
+
+
+@st.composite
+def levels(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
+    """Draw the fields of levels on their clocks."""
+    periods, cycles = draw(_level_names()), draw(st.integers(1, 2))
+    parts: Data = {
+        name: {"period": period, "layers": draw(st.integers(1, 2)), "block": draw(blocks(wish, deep=deep))}
+        for name, period in periods.items()
+    }
+    start = {
+        "kind": draw(st.sampled_from(["fixed", "learned"])),
+        "per": draw(st.sampled_from(["width", "position"])),
+        "init": draw(st.sampled_from(["zeros", {"normal": 0.5}])),
+    }
+    when = {"lifetime": draw(st.sampled_from(LIFETIMES)), "commit": draw(st.sampled_from(COMMITS))}
+    fields: Data = {
+        "cycles": cycles,
+        "order": draw(st.sampled_from(["sequential", "simultaneous"])),
+        "inject": draw(st.lists(st.sampled_from(list(parts)), min_size=1, unique=True)),
+        "gradient": draw(_gradients(cycles * max(periods.values()))),
+        "state": {**when, "start": start},
+        "levels": parts,
+    }
+    if draw(st.booleans()):
+        first = next(iter(parts.values()))
+        for level in parts.values():
+            level |= {"layers": first["layers"], "block": first["block"]}
+        fields["share"] = True
+    return fields
+
+
+# -- cores -----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def cores(draw: st.DrawFn, wish: Wish) -> Data:
+    """Draw a core of any kind."""
+    if draw(st.integers(0, 2)):
+        return {"kind": "hrm", **draw(levels(wish, deep=True))}
+    return {"kind": "stack", **draw(lists(wish, deep=True))}
