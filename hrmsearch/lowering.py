@@ -18,8 +18,9 @@ _TOKENS = Type(DType.I32, (axis("B"), axis("T")))
 def lower(spec: Spec, *, trace: bool = False) -> Graph:
     """Return the graph of one pass of a spec's model, verified.
 
-    Outputs: `logits` compute[B, T, C]; `loss` wide[], `nll` and `count` wide[B]; `q` compute[B, Q] with a q-head; with
-    `trace` also `trace.<tick>.<level>`, every level after every tick. Raises SpecError where the spec cannot be built.
+    Outputs: `logits` compute[B, T, C]; `loss` wide[], `nll` and `count` wide[B]; `q` compute[B, Q] with a q-head;
+    `telemetry.<part>.<name>` wide[B] where the spec asks for it; with `trace` also `trace.<tick>.<level>`, every level
+    after every tick. Raises SpecError where the spec cannot be built.
     """
     try:
         return verify(_Lowering(spec, trace).graph, after="lowering")
@@ -136,6 +137,7 @@ class _Lowering:
         self._propose("core", ran.candidates)
         for stream, (placed, _) in memories.items():
             self._propose(placed.prefix, ran.memories[stream])
+        self.graph.outputs |= {f"telemetry.core.{name}": value for name, value in ran.telemetry.items()}
         self.graph.outputs |= dict(ran.trace)
         return ran.streams
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from hrmsearch.analyses.diagnostics import Finding, rule
 from hrmsearch.analyses.interpreter import Facts, Interpreter
 from hrmsearch.analyses.reach import NONE, Marks, Reach
-from hrmsearch.analyses.states import label, lifetime, setting
+from hrmsearch.analyses.states import effects, label, lifetime, setting
 from hrmsearch.ir.graph import Graph, Op
 from hrmsearch.ir.types import Lifetime
 
@@ -39,7 +39,7 @@ def dead(graph: Graph) -> Iterator[Finding]:
 
 def _read(facts: Facts[Marks]) -> Marks:
     """Return the states that reach an output, through other states too."""
-    found = NONE.union(*facts.outputs.values())
+    found = NONE.union(*effects(facts.outputs))
     while True:
         more = found.union(*(facts.candidates[path] for path in found if path in facts.candidates))
         if more == found:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hrmsearch.analyses.diagnostics import Finding, rule
 from hrmsearch.analyses.domain import Site
 from hrmsearch.analyses.reach import NONE, Marks, Reach
-from hrmsearch.analyses.states import TOKENS, is_memory, label, memories, setting
+from hrmsearch.analyses.states import TOKENS, effects, is_memory, label, memories, setting
 from hrmsearch.analyses.walk import walk
 from hrmsearch.ir.graph import Graph, Op
 
@@ -37,7 +37,7 @@ class Reread(Reach):
 @rule("HS106", "same-window-re-read", "warning")
 def reread(graph: Graph) -> Iterator[Finding]:
     """Yield a finding per memory that is re-read on the way to an output."""
-    seen = NONE.union(*(marks for facts in walk(graph, Reread()) for marks in facts.outputs.values()))
+    seen = NONE.union(*(marks for facts in walk(graph, Reread()) for marks in effects(facts.outputs)))
     for state in memories(graph):
         name = label(state)
         if name in seen:

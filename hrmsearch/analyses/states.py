@@ -1,15 +1,25 @@
 """What analyses call the parts of a graph: the axes of rows and tokens, memories, and states in the user's words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 from hrmsearch.ir.graph import Graph, Op
 from hrmsearch.ir.types import Lifetime
+
+V = TypeVar("V")
 
 ROWS, TOKENS = "B", "T"
 #: the inputs by role; every other input with an axis of tokens is what a model may look at
 RESET, TARGETS = "reset", "targets"
 #: the outputs by role
 LOGITS, LOSS = "logits", "loss"
+#: outputs below this only watch: what nothing else reads has no effect
+_WATCHING = "telemetry."
+
+
+def effects(outputs: Mapping[str, V]) -> list[V]:
+    """Return the outputs that a model is run for, not those that only watch it."""
+    return [value for name, value in outputs.items() if not name.startswith(_WATCHING)]
 
 
 def is_memory(state: Op) -> bool:

@@ -5,7 +5,7 @@ A new kind of mixer, memory, norm, ... is one file in this folder: a subclass of
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -50,8 +50,14 @@ def inside(name: str, all_: Mapping[str, T]) -> dict[str, T]:
 class Layer(Module):
     """Turns a stream (B, T, D) into another; a layer that recurs may carry state from one call to the next.
 
-    `build` begins afresh. A layer that carries state also names it (`leaves`) and goes on from it (`step`).
+    `build` begins afresh. A layer that carries state also names it (`leaves`) and goes on from it (`step`). One that is
+    asked for telemetry names that too (`tells`) and returns it from `step` beside the states.
     """
+
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """What the layer says of itself, by name; each is wide[B]."""
+        return ()
 
     def leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
         """Return the states to declare, built in `main`; parameters of learned starts go below `prefix`."""
@@ -63,7 +69,7 @@ class Layer(Module):
         """Return the new stream."""
 
     def step(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
-        """Return the new stream and the states after it, for the states that `leaves` names."""
+        """Return the new stream, and by name the states of `leaves` after it and what the layer `tells`."""
         assert not state, f"{type(self).__name__} carries no state"
         return self.build(b, x), {}
 
@@ -71,9 +77,9 @@ class Layer(Module):
         self, b: Builder, prefix: str, x: Value, state: State, place: str | None = None
     ) -> tuple[Value, dict[str, Value]]:
         """Call the layer as a function that goes on from `state`, its parameters below `prefix`."""
-        if not state:
+        if not state and not self.tells:
             return self.apply(b, prefix, x, place=place), {}
-        return call_with_state(b, self, "step", self.step, prefix, x, state, place)
+        return call_with_state(b, self, "step", self.step, prefix, x, state, place, self.tells)
 
 
 class Mixer(Layer, family="mixer"):
@@ -173,12 +179,13 @@ class Core(Module, family="core"):
 class Ran:
     """What a pass of the core gave.
 
-    streams: at least those wanted. candidates: by state name. memories: candidates by place and state name. trace:
-    every stream after every tick, by output name.
+    streams: at least those wanted. candidates: by state name. telemetry: what the core tells, by name. memories:
+    candidates by place and state name. trace: every stream after every tick, by output name.
     """
 
     streams: Mapping[str, Value]
     candidates: Mapping[str, Value]
+    telemetry: Mapping[str, Value]
     memories: Mapping[str, Mapping[str, Value]]
     trace: Mapping[str, Value]
 
@@ -192,16 +199,18 @@ def call_with_state(
     x: Value,
     state: State,
     place: str | None = None,
+    tells: Sequence[str] = (),
 ) -> tuple[Value, dict[str, Value]]:
-    """Call a part's `step(b, x, state)` as a function; returns its stream and the states after it, by name."""
+    """Call a part's `step(b, x, state)` as a function; returns its stream, and by name the states and what it tells."""
+    names = (*state, *tells)
 
     def build(inner: Builder, x: Value, *held: Value) -> tuple[Value, ...]:
         y, new = step(inner, x, dict(zip(state, held, strict=True)))
-        return (y, *(new[name] for name in state))
+        return (y, *(new[name] for name in names))
 
     key = (type(part), method, part.model_dump_json(), *state)
     y, *new = b.call(prefix, build, x, *state.values(), title=type(part).__name__, key=key, place=place)
-    return y, dict(zip(state, new, strict=True))
+    return y, dict(zip(names, new, strict=True))
 
 
 def fail(b: Builder, field: str, message: str) -> FieldError:

@@ -92,6 +92,12 @@ class BlockList(Part):
         number = self.sequence[layer]
         return alone(self.blocks[number], Where), f"blocks[{number}]"
 
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """What the blocks tell, by layer."""
+        layers = range(len(self.sequence))
+        return tuple(f"{layer}.{name}" for layer in layers for name in self._block(layer)[0].tells)
+
     def list_leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
         """Return the states of all blocks: `c` of layer 0 is `0.c`."""
         found: dict[str, Leaf] = {}
@@ -104,7 +110,7 @@ class BlockList(Part):
     def through(
         self, b: Builder, x: Value, state: State, before: Callable[[str, Value], Value] | None = None
     ) -> tuple[dict[str, Value], dict[str, Value]]:
-        """Return every stream, by layer and as `last`, and the states after it.
+        """Return every stream, by layer and as `last`, and what the blocks leave, states and telemetry.
 
         before: what the input of a layer goes through first.
         """

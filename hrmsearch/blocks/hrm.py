@@ -18,7 +18,7 @@ class HRM(Levels, Core):
 
     order: `sequential` levels read what updated in this tick, `simultaneous` ones what stood before it. inject: the
     levels that see the embedded stream. gradient: the ticks that gradient crosses; earlier ones run without. share: one
-    stack of blocks serves all levels; what a block carries is each level's own.
+    stack of blocks serves all levels; what a block carries is each level's own. telemetry: `energy`, `ponder`, or both.
     """
 
     kind: Literal["hrm"] = "hrm"
@@ -59,7 +59,8 @@ class HRM(Levels, Core):
             ticking = Ticking(self, inside, e, blocks, placed, held)
             last, traced = ticking.run(levels, trace=trace)
             proposed = [ticking.proposed[level][name] for level, names in kept.items() for name in names]
-            return (*last.values(), *proposed, *(ticking.left[path] for path in inner), *traced)
+            left = ticking.left | self.readings(inside, last)
+            return (*last.values(), *proposed, *(left[path] for path in (*inner, *self.tells)), *traced)
 
         key = (
             type(self),
@@ -79,5 +80,6 @@ class HRM(Levels, Core):
         memories = {level: {name: next(rest) for name in names} for level, names in kept.items()}
         candidates = {f"z_{name}": value for name, value in streams.items()} if carried else {}
         candidates |= {path: next(rest) for path in inner}
+        telemetry = {name: next(rest) for name in self.tells}
         trace = {f"trace.{i // n + 1}.{self.streams[i % n]}": value for i, value in enumerate(rest)}
-        return Ran(streams, candidates, memories, trace)
+        return Ran(streams, candidates, telemetry, memories, trace)

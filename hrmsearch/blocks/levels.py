@@ -5,13 +5,14 @@ updates, fastest first: z_l <- Block_l(z_l + sum of the other z + (e if l in inj
 Source: Wang et al. 2025, arXiv:2506.21734 (HRM).
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from hrmsearch.blocks.base import Block, Leaf, below, table_over_tokens
-from hrmsearch.ir import Axis, Builder, Size, Value
+from hrmsearch.ir import Axis, Builder, DType, Size, Type, Value
 from hrmsearch.ir.graph import join_path
 from hrmsearch.spec.fields import Init, resolve
 from hrmsearch.spec.problems import FieldProblem
@@ -53,7 +54,8 @@ class Levels(Part):
 
     order: `sequential` levels read what updated in this tick, `simultaneous` ones what stood before it. inject: the
     levels that see the stream. gradient: the ticks that gradient crosses; earlier ones run without. share: one stack of
-    blocks serves all levels; what a block carries is each level's own.
+    blocks serves all levels; what a block carries is each level's own. telemetry: per row, `energy` of each level, the
+    mean over tokens of the sum of z^2 over the width, and `ponder`, the ticks it took.
     """
 
     cycles: int = Field(default=1, ge=1, le=4096)
@@ -63,12 +65,16 @@ class Levels(Part):
     share: bool = False
     state: LevelState = Field(default_factory=LevelState)
     levels: dict[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], Level] = Field(min_length=1)
+    # an absent one leaves the resolved spec, and so its hash, as it was
+    telemetry: tuple[Literal["energy", "ponder"], ...] | None = None
 
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:
         for i, level in enumerate(self.inject):
             if level not in self.levels:
                 raise FieldProblem(f"unknown level {level!r}; the levels are {', '.join(self.levels)}", "inject", i)
+        if len(set(self.telemetry or ())) < len(self.telemetry or ()):
+            raise FieldProblem("a reading occurs twice", "telemetry")
         for fast, slow in pairwise(self.fastest_first):
             if self.levels[slow].period % self.levels[fast].period:
                 message = f"the period of {fast}, {self.levels[fast].period}, does not divide that of {slow}"
@@ -103,6 +109,29 @@ class Levels(Part):
         if isinstance(self.gradient, LastTicks):
             return self.gradient.last_ticks
         return {"last_tick": 1, "last_cycle": self._slowest, "full": self.ticks}[self.gradient]
+
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """The telemetry asked for, and what the blocks tell: `energy_L`, `ponder`, `L.0.ponder`."""
+        found: list[str] = []
+        for reading in self.telemetry or ():
+            found += [f"energy_{name}" for name in self.fastest_first] if reading == "energy" else [reading]
+        for name in self.fastest_first:
+            for i in range(self.levels[name].layers):
+                found += [f"{name}.{i}.{told}" for told in self.levels[name].block.tells]
+        return tuple(found)
+
+    def readings(self, b: Builder, z: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the telemetry asked for, of levels as the last tick left them."""
+        found: dict[str, Value] = {}
+        if "energy" in (self.telemetry or ()):
+            for name, value in z.items():
+                value = b.cast(value, DType.WIDE)
+                found[f"energy_{name}"] = b.mean(b.sum(value * value, "D"), "T")
+        if "ponder" in (self.telemetry or ()):
+            rows = next(iter(z.values())).type.axes[0]
+            found["ponder"] = b.full(float(self.ticks), Type(DType.WIDE, (rows,)))
+        return found
 
     def level_leaves(self, b: Builder, x: Value, prefix: str, start: str = "") -> dict[str, Leaf]:
         """Return a state (B, T, D) per level, `z_L`, and those of its blocks, `L.0.c`.

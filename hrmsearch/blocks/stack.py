@@ -45,6 +45,7 @@ class Stack(BlockList, Core):
         """Call the core's function on the stream, the blocks' states and the memories placed in it."""
         # the last layer's stream is given unread too: layers that serve nobody are HS102's to tell, not to be dropped
         wanted = [name for name in self.streams if trace or name in {*read, "last"}]
+        names = [*states, *self.tells]
         held = {layer: list(values) for layer, (_, values) in memories.items()}
         given = [*states.values(), *(value for _, values in memories.values() for value in values.values())]
 
@@ -61,13 +62,14 @@ class Stack(BlockList, Core):
 
             streams, left = self.through(inner, x, state, through_memory)
             kept = [proposed[layer][name] for layer, names in held.items() for name in names]
-            return (*(streams[name] for name in wanted), *(left[name] for name in states), *kept)
+            return (*(streams[name] for name in wanted), *(left[name] for name in names), *kept)
 
         placed = [(memory.prefix, memory.memory.model_dump_json()) for memory, _ in memories.values()]
         key = (type(self), self.model_dump_json(), *wanted, *placed)
         results = iter(b.call("core", build, x, *given, title="Stack", key=key, place=b.place))
         streams = {name: next(results) for name in wanted}
-        candidates = {name: next(results) for name in states}
+        left = {name: next(results) for name in names}
         proposed = {layer: {name: next(results) for name in names} for layer, names in held.items()}
         traced = {f"trace.1.{layer}": streams[layer] for layer in self.places} if trace else {}
-        return Ran(streams, candidates, proposed, traced)
+        candidates, telemetry = ({name: left[name] for name in some} for some in (states, self.tells))
+        return Ran(streams, candidates, telemetry, proposed, traced)

@@ -21,6 +21,6 @@ class StackBlock(BlockList, Block):
         return self.step(b, x, {})[0]
 
     def step(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
-        """Return the stream after the last block and the states after all of them."""
+        """Return the stream after the last block and what all of them leave."""
         streams, left = self.through(b, x, state)
         return streams["last"], left

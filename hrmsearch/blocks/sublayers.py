@@ -22,6 +22,11 @@ class Sublayers(Block):
     ffn: Annotated[Annotated[Ffn, Choice("ffn", "swiglu")] | None, OrNone()] = None
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = inherited("dropout")
 
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """What the mixer tells."""
+        return self.mixer.tells
+
     def leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
         """Return the states of the mixer."""
         with b.at(f"{b.place}.mixer"):
@@ -32,7 +37,7 @@ class Sublayers(Block):
         return self.step(b, x, {})[0]
 
     def step(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
-        """Return the updated (B, T, D) and the states of the mixer after it."""
+        """Return the updated (B, T, D) and what its mixer leaves."""
         left: dict[str, Value] = {}
 
         def mixer(x: Value) -> Value:

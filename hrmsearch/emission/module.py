@@ -113,7 +113,7 @@ def _given_names(graph: Graph) -> dict[Value, str]:
 
     What a function returns is called as its first caller calls it.
     """
-    given = {value: name for name, value in graph.outputs.items()}
+    given = {value: name.rpartition(".")[2] for name, value in graph.outputs.items()}
     given |= {value: path.rpartition(".")[2] for path, value in graph.candidates.items()}
     for region in (graph.main, *(function.body for function in reversed(graph.functions.values()))):
         for op in region.walk():

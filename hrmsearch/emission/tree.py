@@ -105,6 +105,8 @@ def plant(graph: Graph, dialect: Dialect) -> Place:
         # a title that the others continue comes first: Infini before Infini_readout
         leads = {n: all(t == _title(n) or t.startswith(f"{_title(n)}_") for t in titles) for n in place.functions}
         place.functions.sort(key=lambda name: (name != MAIN, not leads[name], order[name]))
+        if all(map(str.isdigit, place.children)):  # a start that main declares may come before the blocks ahead of it
+            place.children = dict(sorted(place.children.items(), key=lambda child: int(child[0])))
         _names(place, dialect)
     return root
 

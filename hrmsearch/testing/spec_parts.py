@@ -14,6 +14,7 @@ Data = dict[str, Any]
 LIFETIMES = ("pass", "window", "stream")
 COMMITS = ("every_pass", "last_pass")
 _HEADS = st.sampled_from([1, 2])
+_TELEMETRY = st.lists(st.sampled_from(["energy", "ponder"]), unique=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,12 @@ def mixers(draw: st.DrawFn, wish: Wish) -> Data:
 @st.composite
 def blocks(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
     """Draw a block; `deep` ones may be made of blocks."""
-    kind = draw(st.sampled_from(["transformer", "residual", *(["stack"] if deep else [])]))
+    kind = draw(st.sampled_from(["transformer", "residual", *(["stack", "hrm"] if deep else [])]))
     if kind == "stack":
         return {"kind": "stack", **draw(lists(wish))}
+    if kind == "hrm":
+        more = {"norm": norms(wish, placed=False), "residual": st.booleans()}
+        return {"kind": "hrm", **draw(levels(wish)), **maybe(draw, more)}
     more: Data = {"norm": norms(wish, placed=kind == "transformer")}
     if kind == "residual":
         more["ffn"] = st.just({"kind": "swiglu", "width": 3})
@@ -174,7 +178,7 @@ def levels(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
         for level in parts.values():
             level |= {"layers": first["layers"], "block": first["block"]}
         fields["share"] = True
-    return fields
+    return fields | maybe(draw, {"telemetry": _TELEMETRY})
 
 
 # -- cores -----------------------------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ class Subject:
         """
         if self._seed == seed:
             return
-        self.weights = enlarged(self.graph, seed, self.enlarge)
+        # the compiled graph's: compiler passes drop parameters that nothing needs
+        self.weights = enlarged(self.executable.graph, seed, self.enlarge)
         self.executable.set_params(self.weights)
         self._seed = seed
 
