@@ -66,22 +66,25 @@ class Torch(Dialect):
         """Return `module.get_parameter(name)`, or get_submodule."""
         return py.method(module, "get_parameter" if leaf else "get_submodule", name)
 
-    def buffer(self, name: str, op: Op, helper: Helper) -> tuple[Line, Line | None]:
-        """Return the annotation of a buffer and its registration; it is no part of the weights."""
-        type_ = op.result.type
-        sizes = [py.lift(size.known) for size in type_.sizes]
-        if type_.dtype.is_float:
-            value = py.method(table_in_float64(op, sizes, helper), "to", py.call("torch.get_default_dtype"))
-        else:
-            value = py.call("torch.arange", *sizes, dtype=py.ref(INTEGERS[type_.dtype]))
-        made = py.call("self.register_buffer", name, value, persistent=False)
-        return Line(f"{name}: Tensor", comment=shape(type_)), Line("", made, shape(type_))
+    def buffers(self, tables: Mapping[str, Op], helper: Helper) -> tuple[list[Line], list[Line]]:
+        """Return the annotations of buffers and their registrations; they are no part of the weights."""
+        made = {
+            name: py.call("self.register_buffer", name, _made(op, helper), persistent=False)
+            for name, op in tables.items()
+        }
+        shapes = {name: shape(op.result.type) for name, op in tables.items()}
+        return (
+            [Line(f"{name}: Tensor", comment=shapes[name]) for name in tables],
+            [Line("", value, shapes[name]) for name, value in made.items()],
+        )
 
     # -- expressions -------------------------------------------------------------------------------------------------
 
     def table(self, scope: Scope, op: Op) -> Expr:
-        """Return a table built where the tensors at hand are."""
+        """Return a buffer, or a table built where the tensors at hand are."""
         type_ = op.result.type
+        if all(size.known is not None for size in type_.sizes):
+            return scope.buffer(op)
         like = scope.like(DType.COMPUTE) or scope.like(DType.I32)
         place = {} if like is None else {"device": py.attr(like, "device")}
         if not type_.dtype.is_float:
@@ -120,6 +123,15 @@ class Torch(Dialect):
     def stack(self, parts: Expr, at: int) -> Expr:
         """Return `torch.stack(parts, at)`."""
         return py.call("torch.stack", parts, at)
+
+
+def _made(op: Op, helper: Helper) -> Expr:
+    """Return a table of known sizes, in torch's default float type."""
+    type_ = op.result.type
+    sizes = [py.lift(size.known) for size in type_.sizes]
+    if type_.dtype.is_float:
+        return py.method(table_in_float64(op, sizes, helper), "to", py.call("torch.get_default_dtype"))
+    return py.call("torch.arange", *sizes, dtype=py.ref(INTEGERS[type_.dtype]))
 
 
 def _initial(rule: Any, sizes: list[int | None], helper: Helper) -> Expr:

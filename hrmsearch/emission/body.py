@@ -116,7 +116,9 @@ class Body(Naming):
         for part in parts:
             place = place.children[part]
         called, method = self.access(parts), self.made[place].methods[op.attrs["callee"]]
-        called = called if method == self.dialect.forward and parts else py.attr(called, method)
+        # a class that is called by `__call__` needs no name for it
+        unnamed = method == self.dialect.forward and (parts or method == "__call__")
+        called = called if unnamed else py.attr(called, method)
 
         def form(x: Sequence[Expr]) -> Expr:
             return py.call(called, *map(self.tensor, op.operands, x))
@@ -147,19 +149,22 @@ class Body(Naming):
         for value, arg in zip(op.operands, body.args, strict=True):
             if arg in self.uses.needed:
                 self.bound[arg] = self.named(value)
-        self._wish(body, {i: py.source(self.bound[a]) for i, a in enumerate(body.args) if a in self.bound})
+        names = {i: py.source(self.bound[a]) for i, a in enumerate(body.args) if a in self.bound}
+        self._wish(body, names, free=op.attrs["free"])
         outer = self._open(Block(self.dialect.free)) if op.attrs["free"] and self.dialect.free else None
         self.region(body)
         kept = returned(op, body, self.uses)
         for arg, inside, outside in zip(body.args, body.results, op.results, strict=True):
             if inside not in kept or outside not in self.uses.needed:
                 continue
-            if inside in self.pending:
+            detach = op.attrs["free"] and inside is not arg and self._escapes(inside, body)
+            if inside in self.pending and not detach:
                 self.name(inside)
             expr = self.read(inside)
-            self.bound[outside] = expr
-            if op.attrs["free"] and inside is not arg and not py.is_literal(expr) and self._escapes(inside, body):
+            if detach and not py.is_literal(expr):
                 self.assign(outside, self.name_for(outside, self.stem(outside)), py.method(expr, "detach"))
+            else:
+                self.bound[outside] = expr
         if outer is not None:
             self._close(outer)
 
@@ -167,12 +172,17 @@ class Body(Naming):
         """Return whether what a free body returns still has a gradient."""
         return not self.dialect.free or handed_on(inside, body, self.graph.functions)
 
-    def _wish(self, body: Region, names: Mapping[int, str]) -> None:
-        """Let what a body returns take the name of the carry it continues."""
+    def _wish(self, body: Region, names: Mapping[int, str], *, free: bool) -> None:
+        """Let what a body returns take the name of the carry it continues; what is detached then needs none before."""
         inner = {value for op in body.ops for value in op.results}
         for i, name in names.items():
-            if body.results[i] in inner and name.isidentifier():
-                self.wishes.setdefault(body.results[i], name)
+            value = body.results[i]
+            if value not in inner:
+                continue
+            if free and not self.dialect.free:
+                self.hints[value] = ""
+            elif name.isidentifier():
+                self.wishes.setdefault(value, name)
 
     def _open(self, block: Block) -> list[Statement]:
         """Start writing into a block; returns where writing goes on after it."""
@@ -226,7 +236,7 @@ class Body(Naming):
         self, body: Region, carries: Mapping[int, str], outs: Sequence[tuple[int, str]], *, free: bool
     ) -> None:
         """Write a loop's body: what it collects is appended, then every carry holds its new value."""
-        self._wish(body, carries)
+        self._wish(body, carries, free=free)
         self.enter(body)
         self.region(body)
         listed = dict(outs)

@@ -94,15 +94,16 @@ class Dialect(ABC):
     def reach(self, module: Expr, name: str, *, leaf: bool) -> Expr:
         """Return the attribute of a module whose name cannot be written after a dot."""
 
-    @abstractmethod
-    def buffer(self, name: str, op: Op, helper: Helper) -> tuple[Line, Line | None]:
-        """Return the line of a class that declares a constant table, and that of its constructor which makes it."""
+    def buffers(self, tables: Mapping[str, Op], helper: Helper) -> tuple[list[Line], list[Line]]:
+        """Return what a class declares, and what its constructor makes, of the constant tables that it holds."""
+        del tables, helper
+        return [], []
 
     # -- expressions -------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def table(self, scope: Scope, op: Op) -> Expr:
-        """Return a constant table whose length is known at run time only."""
+        """Return a constant table, which may be a buffer of the class where its sizes are known."""
 
     @abstractmethod
     def full(self, scope: Scope, type_: Type, value: Expr) -> Expr:

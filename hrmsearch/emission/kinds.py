@@ -104,8 +104,7 @@ def _const(scope: Scope, op: Op, _x: Sequence[Expr]) -> Expr:
             float(number) if type_.dtype.is_float else bool(number) if type_.dtype == DType.BOOL else int(number)
         )
         return filled(scope, type_, value) if type_.axes else value
-    known = all(size.known is not None for size in type_.sizes)
-    return scope.buffer(op) if known else scope.dialect.table(scope, op)
+    return scope.dialect.table(scope, op)
 
 
 COMMON: Mapping[str, Kind] = {

@@ -56,10 +56,10 @@ class _Writer:
     def _class(self, one: Class) -> Iterator[str]:
         buffers: dict[str, Op] = {}
         methods = [self._method(one, function, buffers) for function in one.methods]
-        tables = [self.dialect.buffer(name, op, self.file.helper) for name, op in buffers.items()]
+        declared, tables = self.dialect.buffers(buffers, self.file.helper)
         body: list[Statement] = [Line(f'"""{self._about(one)}"""')]
-        body += [Line(""), *(declared for declared, _ in tables)] if tables else []
-        made = [*self._attributes(one.place), *(line for _, line in tables if line is not None)]
+        body += [Line(""), *declared] if declared else []
+        made = [*self._attributes(one.place), *tables]
         if made:
             first = [Line(text) for text in self.dialect.constructor]
             methods.insert(0, Block("def __init__(self) -> None", [*first, *made]))

@@ -35,14 +35,14 @@ def attr(value: Expr, *names: str) -> Expr:
     return value
 
 
-def call(function: str | Expr, *args: Term, **keywords: Term) -> Expr:
+def call(function: str | Expr, /, *args: Term, **keywords: Term) -> Expr:
     """Return `function(*args, **keywords)`."""
     called = ref(function) if isinstance(function, str) else function
     named = [ast.keyword(name, lift(value)) for name, value in keywords.items()]
     return ast.Call(called, [lift(arg) for arg in args], named)
 
 
-def method(value: Expr, name: str, *args: Term, **keywords: Term) -> Expr:
+def method(value: Expr, name: str, /, *args: Term, **keywords: Term) -> Expr:
     """Return `value.name(*args, **keywords)`."""
     return call(attr(value, name), *args, **keywords)
 

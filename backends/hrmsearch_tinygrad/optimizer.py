@@ -1,0 +1,89 @@
+"""Moves parameters by an update rule, and remembers its slots and the count of steps of each."""
+
+# tinygrad's own annotations are partial
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from tinygrad.tensor import Tensor
+
+from hrmsearch.errors import RunError
+from hrmsearch.runtime import Training
+from hrmsearch_tinygrad.arrays import Array, Tensors, put, tensor, to_numpy
+from hrmsearch_tinygrad.rules import Update
+
+
+class Optimizer:
+    """A rule with its memory.
+
+    counts: by path, how many steps each parameter that ever moved has taken; the slots of others are zero.
+    """
+
+    def __init__(self, training: Training, params: Mapping[str, Tensor]) -> None:
+        self._training = training
+        self._params = params
+        self._update = Update(training.rule)
+        self.counts: dict[str, int] = {}
+        self._slots: dict[str, Tensors] = {
+            path: {slot: tensor(np.zeros(param.shape), param.dtype) for slot in training.rule.slots}
+            for path, param in params.items()
+        }
+
+    def numbers(self, paths: Sequence[str], lr: float) -> tuple[tuple[int, ...], Array]:
+        """Count a step of parameters and return its numbers: a row for each kind of parameter, and which row is whose.
+
+        Parameters with the same weight decay and count have the same numbers.
+        """
+        kinds: dict[tuple[float, int], int] = {}
+        for path in paths:
+            self.counts[path] = self.counts.get(path, 0) + 1
+            kinds.setdefault((self._training.decay.get(path, 0.0), self.counts[path]), len(kinds))
+        whose = [kinds[self._training.decay.get(path, 0.0), self.counts[path]] for path in paths]
+        return tuple(whose), np.array([self._update.numbers(lr, decay, step) for decay, step in kinds])
+
+    def move(
+        self, gradients: Mapping[str, Tensor], rows: Sequence[int], numbers: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the gradients' norm before clipping, and the parameters and slots, about to be written."""
+        norm = sum((gradient.square().sum() for gradient in gradients.values()), Tensor(0.0)).sqrt()
+        clip = self._training.clip
+        # as torch.nn.utils.clip_grad_norm_ has it
+        factor = 1.0 if clip is None else (clip / (norm + 1e-6)).minimum(1.0)
+        written: list[Tensor] = []
+        for (path, gradient), row in zip(gradients.items(), rows, strict=True):
+            held = [self._params[path], *self._slots[path].values()]
+            own = [numbers[row, i] for i in range(numbers.shape[1])]
+            moved = self._update.apply([held[0], gradient * factor, *held[1:]], own)
+            written += [old.assign(new) for old, new in zip(held, moved, strict=True)]
+        return norm, written
+
+    # -- memory ------------------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Start anew."""
+        for path in self.counts:
+            put(self._slots[path], {slot: np.zeros(held.shape) for slot, held in self._slots[path].items()})
+        self.counts = {}
+
+    def snapshot(self) -> dict[str, Array]:
+        """Return the memory as `slot/<name>/<path>` and `count/<path>`."""
+        counts = {f"count/{path}": np.asarray(count, np.int64) for path, count in self.counts.items()}
+        return counts | to_numpy({f"slot/{n}/{path}": s for path in self.counts for n, s in self._slots[path].items()})
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take the memory from a snapshot.
+
+        Raises RunError where a slot of the rule or a parameter is missing.
+        """
+        self.forget()
+        counts = {
+            name.removeprefix("count/"): int(count) for name, count in arrays.items() if name.startswith("count/")
+        }
+        try:
+            for path in counts:
+                slots = self._slots[path]
+                put(slots, {slot: arrays[f"slot/{slot}/{path}"] for slot in slots})
+        except KeyError as error:
+            raise RunError(f"the snapshot is of another rule or graph: {error} is missing") from error
+        self.counts = counts
