@@ -1,24 +1,27 @@
 """HS105 unstable-cycle: a linear recurrence with a known transition does not grow, whatever its parameters become.
 
-Two domains follow the transition of every `linear_scan`. **Ranges** bound it by interval arithmetic for every value
-that parameters and inputs can take: `exp(-softplus(w))` lies in [0, 1] for any w. If all its entries, or the sums of
-its rows where it is a matrix, stay within 1 in size, the recurrence is stable by construction. Where that proof
-fails, **samples** evaluate the transition at initial parameters: a spectral radius above 1 there is an error,
-anything else a warning, for training may leave the region that was sampled.
+The transition of every `linear_scan` is bounded for all values that parameters, inputs and states can take (`terms`,
+`sizes`): `exp(-softplus(w))` lies in [0, 1] for any w, and [[1 - a, a], [b, 1 - b]] with such a and b has rows that sum
+to 1. Where the bound is at most 1 the recurrence is stable by construction. Where that proof fails, **samples** of the
+transition are taken at initial parameters: a spectral radius above 1 there is an error, anything else a warning, for
+training may leave the region that was sampled.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hrmsearch.analyses import sizes
 from hrmsearch.analyses.diagnostics import Finding, rule
 from hrmsearch.analyses.domain import Domain, Site
 from hrmsearch.analyses.interpreter import Interpreter
+from hrmsearch.analyses.ranges import Range
 from hrmsearch.analyses.states import short
+from hrmsearch.analyses.terms import Term, Terms
 from hrmsearch.ir.graph import Graph, Op, Value
 from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.ops import constant, lookup
@@ -26,140 +29,48 @@ from hrmsearch.ir.types import Lifetime
 
 _SEEDS = range(3)
 _SLACK = 1e-9  # rounding in the products of a spectral radius
+# a wider matrix is bounded by its largest entry alone
+_WIDEST = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """An interval that holds every entry of a value."""
+class Bound:
+    """What holds of a recurrence for all parameters, inputs and states.
 
-    low: float = -math.inf
-    high: float = math.inf
+    entries: where the transition's entries lie. growth: how many times larger a step can make a state, at most.
+    """
+
+    entries: Range
+    growth: float
 
     @property
-    def size(self) -> float:
-        """The largest size of an entry."""
-        return max(abs(self.low), abs(self.high))
+    def proves(self) -> bool:
+        """Whether the recurrence cannot grow."""
+        return self.growth <= 1.0
 
 
-_ANY = Range()
+def bounds(graph: Graph) -> dict[str, Bound]:
+    """Return the bound of every linear recurrence, by its place."""
+    terms = Terms()
+    Interpreter(graph, terms).run(Lifetime.STREAM, {})
+    return {place: _bound(terms, op, found) for place, (op, found) in terms.transitions.items()}
 
 
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.0 else math.inf
-
-
-def _sigmoid(x: float) -> float:
-    return 0.5 * (1.0 + math.tanh(0.5 * x))
-
-
-def _softplus(x: float) -> float:
-    return x if x > 30.0 else math.log1p(math.exp(x))
-
-
-# for x in [low, high] the result lies between the images of the ends
-_MONOTONE: Mapping[str, Callable[[float], float]] = {
-    "exp": _exp,
-    "expm1": lambda x: _exp(x) - 1.0,
-    "sigmoid": _sigmoid,
-    "softplus": _softplus,
-    "tanh": math.tanh,
-    "erf": math.erf,
-}
-# results that are bounded whatever goes in
-_BOUNDED: Mapping[str, Range] = {"sin": Range(-1, 1), "cos": Range(-1, 1), "sign": Range(-1, 1)}
-_LAYOUT = frozenset(
-    {
-        "split",
-        "merge",
-        "transpose",
-        "slice",
-        "rename",
-        "broadcast",
-        "gather",
-        "cast",
-        "detach",
-        "amax",
-        "mean",
-        "cummax",
-    }
-)
-
-
-class _Linear:
-    """What both domains share: every composite is opened but the recurrence itself, whose transition is noted."""
-
-    def opens(self, op: Op) -> bool:
-        """Open every composite but the recurrence."""
-        return op.kind != "linear_scan"
-
-
-class Ranges(_Linear, Domain[Range]):
-    """Interval arithmetic. found: by place, the recurrence and the range of its transition."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, tuple[Op, Range]] = {}
-
-    def leaf(self, op: Op, site: Site) -> Range:
-        """Return a constant's range; parameters and inputs may be anything."""
-        if op.kind == "const" and op.attrs["rule"] == "full":
-            return Range(op.attrs["value"], op.attrs["value"])
-        return Range(0.0, math.inf) if op.kind == "const" and op.attrs["rule"] == "iota" else _ANY
-
-    def transfer(self, op: Op, result: Value, operands: Sequence[Range], site: Site) -> Range:
-        """Bound the result of a primitive; nothing is known of most."""
-        if op.kind == "linear_scan":
-            before = self.found.get(site.of(op.place))
-            self.found[site.of(op.place)] = op, self.join(operands[0], before[1]) if before else operands[0]
-            return _ANY
-        if op.kind in _MONOTONE:
-            return Range(*(_MONOTONE[op.kind](end) for end in (operands[0].low, operands[0].high)))
-        if op.kind in _LAYOUT:
-            return operands[0]
-        return _BOUNDED.get(op.kind) or _arithmetic(op, operands)
-
-    def join(self, first: Range, second: Range) -> Range:
-        """Return the interval around both."""
-        return Range(min(first.low, second.low), max(first.high, second.high))
-
-    def widened(self, value: Range) -> Range:
-        """Give up."""
-        return _ANY
-
-
-def _arithmetic(op: Op, operands: Sequence[Range]) -> Range:
-    match op.kind, operands:
-        case "neg", [x]:
-            return Range(-x.high, -x.low)
-        case "abs", [x]:
-            return Range(max(x.low, -x.high, 0.0), x.size)
-        case "add", [x, y]:
-            return Range(x.low + y.low, x.high + y.high)
-        case "sub", [x, y]:
-            return Range(x.low - y.high, x.high - y.low)
-        case "mul", [x, y]:
-            # an end at zero times an infinite one is zero: entries are finite, however large
-            ends = [0.0 if 0.0 in (a, b) else a * b for a in (x.low, x.high) for b in (y.low, y.high)]
-            return Range(min(ends), max(ends))
-        case "div", [x, y] if y.low > 0.0:
-            ends = [a / b if math.isfinite(b) else 0.0 for a in (x.low, x.high) for b in (y.low, y.high)]
-            return Range(min(ends), max(ends))
-        case (("minimum" | "maximum"), [x, y]):
-            pick = min if op.kind == "minimum" else max
-            return Range(pick(x.low, y.low), pick(x.high, y.high))
-        case "concat", _:
-            return Range(min(x.low for x in operands), max(x.high for x in operands))
-        case "where", [_, x, y]:
-            return Range(min(x.low, y.low), max(x.high, y.high))
-        case "pad", [x]:
-            return Range(min(x.low, op.attrs["value"]), max(x.high, op.attrs["value"]))
-        case _:
-            return _ANY
+def _bound(terms: Terms, op: Op, found: Sequence[Term]) -> Bound:
+    mix: Sequence[str] | None = op.attrs["mix"]
+    width = 1 if mix is None else op.operands[0].type.width(mix[1])
+    ends = [term.range for term in found]
+    entries = Range(min(one.low for one in ends), max(one.high for one in ends))
+    growth = entries.size * width
+    if growth > 1.0 and width <= _WIDEST:
+        growth = max(sizes.bound(sizes.entries(terms, term, mix, width)) for term in found)
+    return Bound(Range(max(entries.low, -growth), min(entries.high, growth)), growth)
 
 
 Sample = NDArray[Any] | None
 
 
-class Samples(_Linear, Domain[Sample]):
+class Samples(Domain[Sample]):
     """Values at given parameters, None for what depends on more. radius: by place, the transition's spectral radius."""
 
     shared: ClassVar[bool] = False
@@ -186,6 +97,10 @@ class Samples(_Linear, Domain[Sample]):
         known = len(given) == len(operands) and all(size.known is not None for size in result.type.sizes)
         return meaning(op, given, {}) if meaning is not None and known else None
 
+    def opens(self, op: Op) -> bool:
+        """Open every composite but the recurrence, whose transition is evaluated."""
+        return op.kind != "linear_scan"
+
     def join(self, first: Sample, second: Sample) -> Sample:
         """Know nothing of what may be either."""
         return None
@@ -209,18 +124,10 @@ def stability(graph: Graph) -> Iterator[Finding]:
     """Yield a finding per recurrence that is not proven stable."""
     if not any(op.kind == "linear_scan" for region in graph.regions() for op in region.walk()):
         return
-    ranges = Ranges()
-    Interpreter(graph, ranges).run(Lifetime.STREAM, {})
-    open_ = {place: (op, bound) for place, (op, bound) in ranges.found.items() if not _proven(op, bound)}
+    open_ = {place: bound for place, bound in bounds(graph).items() if not bound.proves}
     radius = _sampled(graph) if open_ else {}
-    for place, (_, bound) in open_.items():
+    for place, bound in open_.items():
         yield _finding(place, bound, radius.get(place))
-
-
-def _proven(op: Op, bound: Range) -> bool:
-    mix: Sequence[str] | None = op.attrs["mix"]
-    width = 1 if mix is None else op.operands[0].type.width(mix[1])
-    return bound.size * width <= 1.0
 
 
 def _sampled(graph: Graph) -> dict[str, float]:
@@ -232,17 +139,19 @@ def _sampled(graph: Graph) -> dict[str, float]:
     return radius
 
 
-def _finding(place: str, bound: Range, radius: float | None) -> Finding:
+def _finding(place: str, bound: Bound, radius: float | None) -> Finding:
     grows = radius is not None and radius > 1.0 + _SLACK
     if radius is None:
         known = "it depends on the input, so it was not sampled"
     else:
         known = f"its spectral radius is up to {radius:.4g} at initial parameters"
+    finite = math.isfinite(bound.growth) and bound.growth > bound.entries.size
+    grown = (f"a step may enlarge a state {bound.growth:.4g} times",) if finite else ()
     claim = "grows at every step" if grows else "is not proven stable"
     return Finding(
         place,
         f"the linear recurrence at {short(place)} {claim}",
-        (f"entries of the transition lie in [{bound.low:.4g}, {bound.high:.4g}]", known),
-        "bound the transition by construction: exp(-softplus(w)), a sigmoid or a tanh",
+        (f"entries of the transition lie in [{bound.entries.low:.4g}, {bound.entries.high:.4g}]", *grown, known),
+        "bound the transition by construction: exp(-softplus(w)), a sigmoid, a tanh; in a row of a matrix a, (1 - a) b",
         severity="error" if grows else "warning",
     )

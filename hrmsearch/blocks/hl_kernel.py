@@ -1,0 +1,183 @@
+"""The H/L kernel: the linear reading of a two-timescale HRM, run inside every token."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self, cast
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from hrmsearch.algebra import (
+    Affine,
+    Complex,
+    Level,
+    Maths,
+    Rule,
+    Schedule,
+    Timescales,
+    Weights,
+    convex,
+    graphs,
+    rates,
+    real_block,
+    real_parts,
+)
+from hrmsearch.blocks.base import State, fail, project
+from hrmsearch.blocks.recurrent import Recurrent
+from hrmsearch.ir import Builder, DType, Type, Value, axis
+from hrmsearch.spec.problems import FieldProblem
+
+# the initial length of a gated token: softplus of this is 1
+_ONE = math.log(math.expm1(1.0))
+
+
+class HLKernel(Recurrent):
+    """A linear state (z_H, z_L) per channel that ticks `cycles` x `period` times in every token.
+
+    With u = x W_in held during the token, for each channel:
+
+        L tick   z_L <- a_L z_L + d z_H + c_L u       d = (1 - |a_L|) tanh(k_L), c_L = 1 - |a_L|
+        H tick   z_H <- a_H z_H + b z_L + c_H u       b = (1 - |a_H|) tanh(k_H), c_H = 1 - |a_H|
+
+    `period` L ticks, the last with an H tick, are a cycle; a level outside `inject` has c = 0. H reads the new z_L
+    (`sequential`) or the old one (`simultaneous`). All is one affine map s_t = A s_(t-1) + B u_t, composed exactly.
+    A level keeps a at its tick by its rate r, the tick's share of its time constant tau: `zoh` a = exp(-r), `bilinear`
+    a = (1 - r/2) / (1 + r/2). `timescale` is tau_L of the first and last channel in tokens, log-spaced between; tau_H
+    starts P times as long. `complex` channels turn too, a exp(i r q), and their k has a phase.
+    gated: a token lasts softplus(x W_step + w) instead of 1, so every token has its own A and B (selective).
+    Then y = (C_H z_H + C_L z_L + D u) silu(x W_gate) W_o, the real part for complex channels.
+    form: how the recurrence is computed; `auto` leaves it to the compiler.
+
+    Rows of |A| sum to at most 1 for all parameters, so nothing grows (see `algebra.stable`).
+    Sources: the levels, Wang et al. 2025, arXiv:2506.21734 (HRM); time constants and discretisation, Gu et al. 2022,
+    arXiv:2206.11893 (S4D); a step per token, Gu and Dao 2023, arXiv:2312.00752 (Mamba). The map and its bound are ours.
+    """
+
+    kind: Literal["hl_kernel"] = "hl_kernel"
+    period: int = Field(default=4, ge=1, le=4096)
+    cycles: int = Field(default=1, ge=1, le=4096)
+    order: Literal["sequential", "simultaneous"] = "sequential"
+    inject: tuple[Literal["L", "H"], ...] = Field(default=("L",), min_length=1)
+    gated: bool = False
+    discretize: Rule = "zoh"
+    channels: Literal["real", "complex"] = "real"
+    timescale: tuple[PositiveFloat, PositiveFloat] = (1.0, 64.0)
+    form: Literal["auto", "step", "chunk", "fft", "scan"] = "auto"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if len(set(self.inject)) != len(self.inject):
+            raise FieldProblem("a level occurs twice", "inject")
+        if self.timescale[0] > self.timescale[1]:
+            raise FieldProblem("the first must be at most the second", "timescale")
+        if self.gated and self.form == "fft":
+            raise FieldProblem("a gated kernel differs from token to token, so it has no fft form; say auto", "form")
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        """When the levels tick within a token."""
+        return Schedule(self.period, self.cycles, self.order, self.inject)
+
+    def levels(
+        self, maths: Maths[Any], channel: Any, weights: Mapping[str, Any], width: int, step: Any = None
+    ) -> tuple[Level[Any], Level[Any]]:
+        """Return L and H over any ring, from their weights by name, for channels counted from 0 to `width`.
+
+        step: the length of a token, 1 unless the kernel is gated.
+        """
+        scales, schedule = Timescales(*self.timescale, width), self.schedule
+        low, high = (
+            Weights(
+                scales.log_tau(channel, stretch) + weights[f"tau_{level}"],
+                *(weights.get(f"{name}_{level}") for name in ("couple", "turn", "phase")),
+            )
+            for level, stretch in (("L", 1), ("H", self.period))
+        )
+        fast, slow = rates(schedule, low.log_tau, high.log_tau, maths, step)
+        return convex(low, fast, maths, self.discretize), convex(high, slow, maths, self.discretize)
+
+    def init_state(self, b: Builder, x: Value) -> Mapping[str, tuple[Value, Type]]:
+        """Return z[B, D, N] at zero: z_H and z_L, for complex channels their real parts, then their imaginary ones."""
+        rows, channels = x.type.axes[0], x.type.axes[-1]
+        size = 4 if self.channels == "complex" else 2
+        return {"z": (b.full(0.0, Type(DType.WIDE)), Type(DType.WIDE, (rows, channels, axis("N", size))))}
+
+    def step(self, b: Builder, x: Value, state: State, write: Value | None = None) -> tuple[Value, dict[str, Value]]:
+        """Return the mixed stream and z after its last token."""
+        u, z = b.cast(project(b, x, "w_in"), DType.WIDE), state["z"]
+        token = self._token(b, x)
+        held = u.type.with_axes([*u.type.axes, z.type.axes[-1]])
+        drive = b.broadcast(u, held) * self._vector(b, token, u)
+        if write is not None:
+            drive = b.where(write, drive, 0.0)
+        form = self._form(b, write)
+        states, last = b.linear_scan(self._matrix(b, token, u, write), drive, z, mix=("N", "M"), form=form)
+        return self._output(b, x, u, states), {"z": last}
+
+    def _form(self, b: Builder, write: Value | None) -> str | None:
+        if self.form == "fft" and write is not None:
+            raise fail(b, "form", "tokens that are not written change the transition, so it has no fft form; say auto")
+        return None if self.form == "auto" else self.form
+
+    def _token(self, b: Builder, x: Value) -> Affine[Any]:
+        """Return the map of a token; entries [D], or [B, T, D] where gated."""
+        channels = x.type.axes[-1]
+        couple, turn = {"uniform": [0.0, 1.0]}, {"uniform": [0.0, math.pi]}
+        rules = {"tau": "zeros", "couple": couple}
+        if self.channels == "complex":
+            rules |= {"turn": turn, "phase": "zeros"}
+        names = {f"{name}_{level}": rule for name, rule in rules.items() for level in ("L", "H")}
+        weights = {name: b.cast(b.param(name, (channels,), rule), DType.WIDE) for name, rule in names.items()}
+        step = self._step_length(b, x) if self.gated else None
+        low, high = self.levels(graphs(b), b.iota(channels, DType.WIDE), weights, x.type.width("D"), step)
+        _name({"a_L": low.keep, "d": low.read, "c_L": low.gain, "a_H": high.keep, "b": high.read, "c_H": high.gain})
+        token = self.schedule.token(low, high)
+        (hh, hl), (lh, ll) = token.matrix
+        _name({"A_HH": hh, "A_HL": hl, "A_LH": lh, "A_LL": ll, "B_H": token.vector[0], "B_L": token.vector[1]})
+        return token
+
+    def _step_length(self, b: Builder, x: Value) -> Value:
+        bias = b.param("step", x.type.axes[-1:], {"constant": _ONE})
+        return b.op("softplus", b.cast(project(b, x, "w_step") + bias, DType.WIDE))
+
+    def _matrix(self, b: Builder, token: Affine[Any], u: Value, write: Value | None) -> Value:
+        """Return A[.., N, M], with the identity at tokens that are not written."""
+        rows = real_block(token.matrix)
+        type_ = u.type if self.gated or write is not None else u.type.with_axes(u.type.axes[-1:])
+
+        def entry(i: int, j: int) -> Value:
+            value = _broadcast(b, rows[i][j], type_)
+            value = value if write is None else b.where(write, value, float(i == j))
+            return b.broadcast(value, type_.with_axes([*type_.axes, axis("N", 1), axis("M", 1)]))
+
+        n = range(len(rows))
+        return b.concat("N", *(b.concat("M", *(entry(i, j) for j in n)) for i in n))
+
+    def _vector(self, b: Builder, token: Affine[Any], u: Value) -> Value:
+        """Return B[.., N]."""
+        type_ = u.type if self.gated else u.type.with_axes(u.type.axes[-1:])
+        one = type_.with_axes([*type_.axes, axis("N", 1)])
+        return b.concat("N", *(_broadcast(b, entry, one) for entry in real_parts(token.vector)))
+
+    def _output(self, b: Builder, x: Value, u: Value, states: Value) -> Value:
+        channels, parts = states.type.axes[-2:]
+        readout = b.param("readout", (channels, parts), {"normal": states.type.width("N") ** -0.5})
+        skip = b.param("skip", (channels,), "ones")
+        y = b.einsum("B T D N, D N -> B T D", states, b.cast(readout, DType.WIDE))
+        y = b.cast(y + u * b.cast(skip, DType.WIDE), x.type.dtype)
+        return project(b, y * b.op("silu", project(b, x, "w_gate")), "w_o")
+
+
+def _name(entries: Mapping[str, Any]) -> None:
+    """Give entries their names in the equations, which readers of the graph and of emitted source will see."""
+    for name, entry in entries.items():
+        if isinstance(entry, Complex):
+            number = cast("Complex[Any]", entry)
+            _name({f"{name}_re": number.re, f"{name}_im": number.im})
+        elif isinstance(entry, Value) and not entry.name:
+            entry.name = name
+
+
+def _broadcast(b: Builder, entry: Value | int, type_: Type) -> Value:
+    """Return an entry of a map at every place of a type; a plain number becomes a constant."""
+    return b.full(float(entry), type_) if isinstance(entry, int) else b.broadcast(entry, type_)
