@@ -1,7 +1,7 @@
 """What runs a graph: the Backend protocol, the Executable it returns, and names to backends by entry point."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from hrmsearch import passes
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Graph
 from hrmsearch.ir.rule import Rule
+from hrmsearch.passes import Target as Target
 from hrmsearch.passes import expand as expand
 from hrmsearch.passes import prune as prune
-from hrmsearch.passes import run as run_passes
 
 Array = NDArray[Any]
 #: device arrays by state path; opaque to callers, who pass on what they were given
@@ -165,6 +166,10 @@ class Backend(Protocol):
         """Return the source that `compile` would run."""
         ...
 
+    def target(self, device: str) -> Target:
+        """Return what a graph is compiled for on a device: its kind, and the forms of a linear scan there."""
+        ...
+
     def devices(self) -> Mapping[str, str]:
         """Return the devices it can use here, each with a description or the reason why not."""
         ...
@@ -176,21 +181,50 @@ def load_backend(name: str) -> Backend:
 
     Raises BackendError for an unknown name and for a backend whose framework is not installed.
     """
-    found = {point.name: point for point in entry_points(group="hrmsearch.backends")}
-    if name not in found:
-        raise BackendError(f"unknown backend {name!r}; installed: {', '.join(sorted(found))}")
+    (point,) = entry_points(group="hrmsearch.backends", name=known(name))
     try:
-        backend: Backend = found[name].load()()
+        backend: Backend = point.load()()
     except ImportError as error:
         raise BackendError(f"backend {name!r} cannot be used ({error}); pip install 'hrmsearch[{name}]'") from error
     return backend
 
 
+def prepared(graph: Graph, backend: str = "torch", device: str = "cpu", rows: int | None = None) -> Graph:
+    """Return a graph as a backend is given it: after the compiler passes. `rows` is what a batch will hold, if known.
+
+    Raises BackendError for a backend or device that cannot be used.
+    """
+    target = load_backend(backend).target(device)
+    return passes.run(graph, passes.pipeline(target if rows is None else replace(target, rows=rows)))
+
+
 def compile(
-    graph: Graph, backend: str = "torch", device: str = "cpu", dtype: Precision = "float32", **more: Any
+    graph: Graph,
+    backend: str = "torch",
+    device: str = "cpu",
+    dtype: Precision = "float32",
+    *,
+    rows: int | None = None,
+    **more: Any,
 ) -> Executable:
-    """Return an executable for a graph, after the compiler passes; `more` are other fields of Options."""
-    return load_backend(backend).compile(run_passes(graph), Options(device=device, dtype=dtype, **more))
+    """Return an executable for a graph that is `prepared`; `more` are other fields of Options."""
+    options = Options(device=device, dtype=dtype, **more)
+    return load_backend(backend).compile(prepared(graph, backend, device, rows), options)
+
+
+def foreseen(backend: str, device: str, rows: int) -> Target:
+    """Return a target without loading its backend: one that has every form that was measured.
+
+    Raises BackendError for an unknown backend.
+    """
+    return Target(known(backend), device.partition(":")[0], rows=rows)
+
+
+def known(name: str) -> str:
+    """Return the name of a backend; raises BackendError where none is registered under it."""
+    if name not in backend_names():
+        raise BackendError(f"unknown backend {name!r}; installed: {', '.join(backend_names())}")
+    return name
 
 
 def backend_names() -> list[str]:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from hrmsearch.ir.graph import Graph
-from hrmsearch.runtime import Options
-from hrmsearch_torch.devices import devices
+from hrmsearch.runtime import Options, Target
+from hrmsearch_torch.devices import devices, kind
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.executable import TorchExecutable
+from hrmsearch_torch.scans import FORMS
 
 
 class Backend:
@@ -24,6 +25,13 @@ class Backend:
     def emit(self, graph: Graph) -> str:
         """Return the source that `compile` would run."""
         return emit(graph)
+
+    def target(self, device: str) -> Target:
+        """Return the kind of a device and the forms of a linear scan, the same on every device.
+
+        Raises BackendError for a device that is not here.
+        """
+        return Target(self.name, kind(device), tuple(FORMS))
 
     def devices(self) -> Mapping[str, str]:
         """Return the devices, each with a description or the reason why it cannot be used."""

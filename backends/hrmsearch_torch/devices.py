@@ -41,22 +41,31 @@ def _mps() -> str:
     )
 
 
+def kind(name: str) -> str:
+    """Return the kind of device that a user calls `name`, such as `cuda`; `auto` is the fastest.
+
+    Raises BackendError for one that is not here, with those that are.
+    """
+    usable = available()
+    found = usable[0] if name == "auto" else name.partition(":")[0]
+    if found not in usable:
+        why = devices().get(found, "torch has no such device")
+        raise BackendError(f"device {name!r}: {why}; available: {', '.join(usable)}, auto")
+    return found
+
+
 def pick(name: str, precision: Precision) -> torch.device:
     """Return the device that a user calls `name`; `auto` is the fastest.
 
     Raises BackendError for one that is not here, with those that are.
     """
-    usable = available()
-    kind = usable[0] if name == "auto" else name.partition(":")[0]
-    if kind not in usable:
-        why = devices().get(kind, "torch has no such device")
-        raise BackendError(f"device {name!r}: {why}; available: {', '.join(usable)}, auto")
+    found = kind(name)
     try:
-        device = torch.device(kind if name == "auto" else name)
+        device = torch.device(found if name == "auto" else name)
     except RuntimeError as error:
         raise BackendError(f"device {name!r}: {error}") from error
-    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if found == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BackendError(f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
-    if kind == "mps" and precision == "float64":
+    if found == "mps" and precision == "float64":
         raise BackendError("device 'mps' has no float64; use float32 or another device")
     return device

@@ -1,18 +1,32 @@
 """Compiler passes: Graph -> Graph, one file each, and the order they run in."""
 
 from collections.abc import Callable, Sequence
+from functools import partial, update_wrapper
+from inspect import signature
 
 from hrmsearch.ir.graph import Graph
 from hrmsearch.ir.verify import verify
 from hrmsearch.passes.cse import cse as cse
 from hrmsearch.passes.expand import expand as expand
 from hrmsearch.passes.fold import fold as fold
+from hrmsearch.passes.forms import Target as Target
+from hrmsearch.passes.forms import forms as forms
 from hrmsearch.passes.prune import prune as prune
 
 CompilerPass = Callable[[Graph], Graph]
 
-#: the pipeline: folding makes operations equal, merging makes them dead; `expand` is not in it, backends see composites
+#: what simplifies a graph for any backend: folding makes operations equal, merging makes them dead
 DEFAULT: tuple[CompilerPass, ...] = (fold, cse, prune)
+
+
+def pipeline(target: Target) -> tuple[CompilerPass, ...]:
+    """Return what a graph goes through on its way to a backend; `expand` is not in it, backends see composites."""
+    return (*DEFAULT, aimed(forms, target))
+
+
+def aimed(step: Callable[..., Graph], target: Target) -> CompilerPass:
+    """Return a compiler pass, told what it compiles for if it asks for a `target`."""
+    return update_wrapper(partial(step, target=target), step) if "target" in signature(step).parameters else step
 
 
 def run(graph: Graph, passes: Sequence[CompilerPass] = DEFAULT) -> Graph:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, cast
 
-from hrmsearch import passes
 from hrmsearch.analyses import Diagnostic, validate
 from hrmsearch.errors import BackendError
 from hrmsearch.ir import Graph
 from hrmsearch.lowering import lower
-from hrmsearch.runtime import Executable, Options, backend_names, load_backend
+from hrmsearch.runtime import Executable, Options, backend_names, load_backend, prepared
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing.invariants import Drawn, Invariant, Replayed, ReplayError, Subject, Violation, invariants
 
@@ -242,7 +241,7 @@ def prepare(model: Spec | Executable, backend: str | None = None, enlarge: float
 
 def _compiled(graph: Graph, backend: str, options: Options) -> Executable:
     """Return an executable as a run would have it: after the compiler passes."""
-    return load_backend(backend).compile(passes.run(graph), options)
+    return load_backend(backend).compile(prepared(graph, backend, options.device), options)
 
 
 def default_backend() -> str:

@@ -4,6 +4,7 @@
 """
 
 from hrmsearch.train.compiling import compile_for as compile_for
+from hrmsearch.train.compiling import prepared_for as prepared_for
 from hrmsearch.train.compiling import source_for as source_for
 from hrmsearch.train.interrupting import Interrupted as Interrupted
 from hrmsearch.train.loading import Evaluation as Evaluation

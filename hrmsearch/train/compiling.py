@@ -1,9 +1,8 @@
 """From a spec and its graph to an executable that trains or judges, by one road for every caller."""
 
-from hrmsearch import passes
 from hrmsearch.ir import Graph
 from hrmsearch.optim.base import Optimizer
-from hrmsearch.runtime import Executable, Training, compile, load_backend
+from hrmsearch.runtime import Executable, Training, compile, load_backend, prepared
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.options import RunOptions
 
@@ -16,12 +15,17 @@ def compile_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = 
     """
     rule = training_of(spec, graph) if training else None
     more = {"training": rule, "optimize": options.optimize, "capture": options.capture}
-    return compile(graph, options.backend, options.device, spec.train.precision, **more)
+    return compile(graph, options.backend, options.device, spec.train.precision, rows=spec.train.batch, **more)
 
 
-def source_for(graph: Graph, options: RunOptions) -> str:
+def prepared_for(spec: Spec, graph: Graph, options: RunOptions) -> Graph:
+    """Return the graph that `compile_for` gives to the backend; `graph.ir` of a run holds it."""
+    return prepared(graph, options.backend, options.device, spec.train.batch)
+
+
+def source_for(spec: Spec, graph: Graph, options: RunOptions) -> str:
     """Return the source that `compile_for` runs; `model.py` of a run and `compile -o` hold it."""
-    return load_backend(options.backend).emit(passes.run(graph))
+    return load_backend(options.backend).emit(prepared_for(spec, graph, options))
 
 
 def training_of(spec: Spec, graph: Graph) -> Training:

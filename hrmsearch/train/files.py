@@ -25,7 +25,7 @@ class RunFolder:
 
     @property
     def graph(self) -> Path:
-        """The graph as text, as it was lowered."""
+        """The graph that ran as text, after the compiler passes."""
         return self.path / "graph.ir"
 
     @property

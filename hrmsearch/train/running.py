@@ -11,7 +11,7 @@ from hrmsearch.spec.load import render
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.loaders import train_batch_count
 from hrmsearch.train import checkpoint, manifest
-from hrmsearch.train.compiling import compile_for, source_for
+from hrmsearch.train.compiling import compile_for, prepared_for, source_for
 from hrmsearch.train.files import RunFolder
 from hrmsearch.train.interrupting import Interrupted, Wish, listening
 from hrmsearch.train.job import Job, Plan
@@ -131,8 +131,8 @@ def _write_description(job: Job, described: dict[str, Any]) -> None:
     folder.make()
     write(folder.spec, _as_written(plan.spec))
     write(folder.resolved, render(plan.spec))
-    write(folder.graph, text(plan.graph))
-    write(folder.source, source_for(plan.graph, plan.options))
+    write(folder.graph, text(prepared_for(plan.spec, plan.graph, plan.options)))
+    write(folder.source, source_for(plan.spec, plan.graph, plan.options))
     write(folder.manifest, manifest.dump(described))
 
 

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 import hrmsearch as hs
 from hrmsearch.errors import BackendError
+from hrmsearch.passes.forms import in_form
 from hrmsearch.runtime import backend_names, load_backend
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing import specs
 from hrmsearch.testing.check import default_backend, examine, prepare
 from hrmsearch.testing.invariants import Drawn, Invariant, Subject, invariants
 from hrmsearch.testing.invariants.subject import Case
+from tests.leaky import leaky
 
 
 def _usable() -> list[str]:
@@ -63,6 +65,18 @@ def test_the_published_memory_leaks_from_the_second_pass_on(passes: int, verdict
 @pytest.mark.parametrize("spec", ["hrm", "infini_hrm", "transformer", "deepsup_transformer", "hrm_simultaneous"])
 def test_sound_shipped_specs_move_nothing_exactly(spec: str) -> None:
     assert examine(prepare(hs.load(spec)), invariants()["causality"]).verdict == "held"
+
+
+@pytest.mark.parametrize("form", ["null", "step", "chunk", "scan"])
+@pytest.mark.parametrize("name", ["scan-forms", "step-chunk-whole", "causality", "gradients"])
+def test_a_recurrence_runs_the_same_in_every_form(name: str, form: str) -> None:
+    pytest.importorskip("torch")
+    block = "{kind: residual, repeat: 2, mixer: {kind: leaky, lifetime: stream}}"
+    subject = prepare(leaky(f"{{kind: stack, norm: {{}}, blocks: [{block}]}}", "task.window=20"), "torch")
+    if form != "null":
+        assert subject.compile is not None
+        subject.executable = subject.compile(in_form(subject.graph, form))
+    assert examine(subject, invariants()[name]).verdict == "held"
 
 
 def _moved_by_the_last_token(name: str) -> float:

@@ -43,6 +43,13 @@ BUGS: tuple[Bug, ...] = (
         emitted_wrong((_LAST_TICK, f"        with torch.no_grad():\n    {_LAST_TICK}")),
     ),
     Bug(
+        "scan-starts-from-nothing",
+        "a parallel scan forgets its start at the first step",
+        ("scan-forms", "step-chunk-whole", "values"),
+        emitted_wrong(("(h.unsqueeze(dim), even)", "(0.0 * h.unsqueeze(dim), even)")),
+        ("recurrent",),
+    ),
+    Bug(
         "no-grad-removed",
         "ticks that should run without gradient have one",
         ("derivative",),

@@ -11,9 +11,10 @@ from hrmsearch.cli import options
 @options.spec
 @options.overrides
 @options.backend
+@options.device
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write here instead of stdout.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-def command(spec: str, overrides: tuple[str, ...], backend: str, output: Path | None, force: bool) -> None:
+def command(spec: str, overrides: tuple[str, ...], backend: str, device: str, output: Path | None, force: bool) -> None:
     """Print the source of SPEC that a backend runs.
 
     It is one readable file, the same that `run` executes and keeps beside its results.
@@ -27,7 +28,8 @@ def command(spec: str, overrides: tuple[str, ...], backend: str, output: Path | 
         output = None
     if output is not None:
         may_write(output, force=force)
-    source = source_for(lower(load(spec, overrides)), RunOptions(backend=backend))
+    loaded = load(spec, overrides)
+    source = source_for(loaded, lower(loaded), RunOptions(backend, device))
     if output is None:
         click.echo(source, nl=not source.endswith("\n"))
     else:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     "--passes", metavar="NAMES", help="Compiler passes to run, such as fold,cse; `none` for the graph as lowered."
 )
 @click.option("--print-between", is_flag=True, help="Print the IR as lowered and after each compiler pass.")
+@options.backend
+@options.device
 @click.option("--batch", type=click.IntRange(min=1), metavar="B", help="Rows to count for; the spec's batch.")
 @click.option("--tokens", type=click.IntRange(min=1), metavar="T", help="Tokens to count for; the spec's window.")
 @options.as_json
@@ -31,13 +33,16 @@ def command(
     overrides: tuple[str, ...],
     passes: str | None,
     print_between: bool,
+    backend: str,
+    device: str,
     batch: int | None,
     tokens: int | None,
     as_json: bool,
 ) -> None:
     """Show what SPEC becomes and what it costs.
 
-    Prints the IR as a backend is given it, after the compiler passes, then parameters, states, and costs of that IR.
+    Prints the IR as a backend is given it for a device, after the compiler passes, then parameters, states, and costs
+    of that IR. Nothing is compiled: a linear scan takes the fastest form that was measured, whatever is installed here.
     With the CODE of a diagnostic, such as HS101, prints its page.
     """
     if re.fullmatch(r"HS\d+", spec):
@@ -45,7 +50,7 @@ def command(
         return
     if as_json and print_between:
         raise click.UsageError("--json prints one object, so --print-between has no place in it")
-    explained = _explain(spec, overrides, passes, batch, tokens)
+    explained = _explain(spec, overrides, passes, backend, device, batch, tokens)
     if as_json:
         _for_programs(explained)
         return
@@ -90,19 +95,26 @@ class _Explained:
 
 
 def _explain(
-    name: str, overrides: tuple[str, ...], passes: str | None, batch: int | None, tokens: int | None
+    name: str,
+    overrides: tuple[str, ...],
+    passes: str | None,
+    backend: str,
+    device: str,
+    batch: int | None,
+    tokens: int | None,
 ) -> _Explained:
     from hrmsearch.cli.compiler_passes import named
     from hrmsearch.errors import HrmsearchError
     from hrmsearch.lowering import lower
+    from hrmsearch.runtime import foreseen
     from hrmsearch.spec.load import load
 
-    steps = named(passes)
     spec = load(name, overrides)
-    window = spec.task.window
+    rows, window = batch or spec.train.batch, spec.task.window
+    steps = named(passes, foreseen(backend, device, rows))
     if tokens is not None and tokens > window:
         raise HrmsearchError(f"--tokens {tokens}: a window of {name} holds {window}")
-    return _Explained(spec, lower(spec), steps, batch or spec.train.batch, tokens or window)
+    return _Explained(spec, lower(spec), steps, rows, tokens or window)
 
 
 def _for_programs(explained: _Explained) -> None:

@@ -71,13 +71,18 @@ def same(what: str, got: Array, wanted: Array, axes: Sequence[str] = (), within:
         raise Violation(f"{what}: largest difference {gap.max():.3g}, {_position(gap, axes)}")
 
 
-def near(what: str, got: Mapping[str, Array], subject: Subject, run: Callable[[], Mapping[str, Array]]) -> None:
-    """Raise a Violation unless arrays are what `run` gives, to rounding and what the model makes of rounding."""
+def near(
+    what: str, got: Mapping[str, Array], subject: Subject, run: Callable[[], Mapping[str, Array]], least: float = 0.0
+) -> None:
+    """Raise a Violation unless arrays are what `run` gives, to rounding and what the model makes of rounding.
+
+    least: a share of the largest entry that may be missed in any case.
+    """
     wanted, shaken = run(), subject.shaken(run)
     for name, array in got.items():
         largest = float(np.max(np.abs(wanted[name]), initial=1.0))
         amplified = float(np.nan_to_num(np.abs(shaken[name] - wanted[name])).max(initial=0.0))
-        same(f"{what}{name}", array, wanted[name], within=max(subject.rounding, 10 * amplified / largest))
+        same(f"{what}{name}", array, wanted[name], within=max(least, subject.rounding, 10 * amplified / largest))
 
 
 def same_rows(what: str, got: Mapping[str, Array], wanted: Mapping[str, Array], rows: Sequence[int]) -> None:

@@ -16,6 +16,8 @@ Outputs = dict[str, Array]
 # a few different models are enough; what varies from example to example is data and shape
 _WEIGHTS = 3
 _ROWS, _TOKENS = 3, 5
+# a linear scan may run in chunks that no type shows
+_SCANNED = 20
 # what holds from pass to pass shows in a few; a nest with many would take minutes
 _PASSES = 4
 _MOVED = 0.1
@@ -58,10 +60,12 @@ class Subject:
 
     @property
     def longest(self) -> int:
-        """Tokens in the longest window to try: a few, or two chunks and a bit of whatever the graph cuts T into."""
-        types = (value.type for region in self.graph.regions() for op in region.walk() for value in op.results)
+        """Tokens in the longest window to try: a few, or two chunks and a bit of whatever cuts T."""
+        ops = [op for region in self.graph.regions() for op in region.walk()]
+        types = (value.type for op in ops for value in op.results)
         cuts = {int(m[1]) for type_ in types for size in type_.sizes for s, _ in size.terms if (m := _CHUNKED.match(s))}
-        return min(self.graph.nest.window, max(_TOKENS, 2 * max(cuts, default=0) + 1))
+        few = _SCANNED if any(op.kind == "linear_scan" for op in ops) else _TOKENS
+        return min(self.graph.nest.window, max(few, 2 * max(cuts, default=0) + 1))
 
     @property
     def rounding(self) -> float:

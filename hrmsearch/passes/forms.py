@@ -1,0 +1,136 @@
+"""Forms: a linear scan that names no form gets the one that was measured to be the fastest where it will run.
+
+    linear_scan(...) {form=null}   becomes   linear_scan(...) {form="chunk"}
+
+`forms.json` beside this file holds what `benchmarks/linear_scan.py --write` measured: rows by backend and kind of
+device, each for one size of scan, with the milliseconds of a forward, and of a forward and its gradient, in every form.
+A scan takes the row that is nearest to it, a doubling of anything counting the same; where its backend or device has
+none, the form stays null and the backend chooses. A form that a spec names stays. All forms mean the same, so analyses
+and costs read the graph before or after this compiler pass alike.
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hrmsearch.ir.graph import Graph, Op, Value
+from hrmsearch.ir.ops import linear_scan_forms
+from hrmsearch.passes.rewrite import Rewriter
+
+#: what was measured
+TABLE = Path(__file__).with_name("forms.json")
+#: how many rows a scan is taken to have where nobody says
+ROWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a graph is compiled for.
+
+    backend: its name. device: the kind of device, such as `cpu` or `cuda`. offered: the forms of a linear scan that the
+    backend has there; None for all that were measured. rows: how many there are in a batch.
+    """
+
+    backend: str
+    device: str = "cpu"
+    offered: Collection[str] | None = None
+    rows: int = ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a linear scan's time depends on.
+
+    tokens: its steps. width: entries of a state, rows of the batch included. mix: rows of its matrices, 1 where it is
+    elementwise. varying: whether the transition differs from step to step.
+    """
+
+    tokens: int
+    width: int
+    mix: int
+    varying: bool
+
+    @classmethod
+    def of(cls, op: Op, sizes: Mapping[str, int]) -> "Scan | None":
+        """Return an operation's, None where a size depends on more than `sizes`."""
+        a, start = op.operands[0].type, op.operands[2].type
+        axis, mix = op.attrs["axis"], op.attrs["mix"]
+        steps = op.operands[1].type.size(axis)
+        if not all(size.symbols <= sizes.keys() for size in (steps, *start.sizes)):
+            return None
+        return cls(
+            tokens=steps.evaluate(sizes),
+            width=math.prod(start.shape(sizes)),
+            mix=1 if mix is None else a.width(mix[0]),
+            varying=axis in a.names,
+        )
+
+    def distance(self, other: "Scan") -> float:
+        """Return how many doublings lie between two scans; infinitely many between different kinds."""
+        if self.varying != other.varying or (self.mix == 1) != (other.mix == 1):
+            return math.inf
+        pairs = ((self.tokens, other.tokens), (self.width, other.width), (self.mix, other.mix))
+        return sum(abs(math.log2(a / b)) for a, b in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement: a scan, and the milliseconds of its forward and of its forward and gradient, by form."""
+
+    scan: Scan
+    forward: Mapping[str, float]
+    training: Mapping[str, float]
+
+
+def forms(graph: Graph, target: Target) -> Graph:
+    """Return the graph with a form for every linear scan that has none and that a measurement speaks of."""
+    sizes = {"T": graph.nest.window, "B": target.rows}
+    return _Forms(graph, lambda op: None if op.attrs["form"] else fastest(op, target, sizes)).run()
+
+
+def in_form(graph: Graph, form: str) -> Graph:
+    """Return the graph with one form for every linear scan that can have it, whatever it had."""
+    return _Forms(graph, lambda op: form if form in linear_scan_forms(op) else None).run()
+
+
+class _Forms(Rewriter):
+    """choose: says which form an operation gets; None leaves it as it is."""
+
+    def __init__(self, source: Graph, choose: Callable[[Op], str | None]) -> None:
+        super().__init__(source)
+        self._choose = choose
+
+    def rule(self, op: Op, operands: tuple[Value, ...]) -> Sequence[Value] | None:
+        form = self._choose(op) if op.kind == "linear_scan" else None
+        if form is None:
+            return None
+        return self.builder.append(Op(op.kind, operands, {**op.attrs, "form": form}, place=op.place)).results
+
+
+def fastest(op: Op, target: Target, sizes: Mapping[str, int]) -> str | None:
+    """Return the form with the shortest forward and gradient in the nearest row, among those that the scan can have."""
+    scan, rows = Scan.of(op, sizes), table().get((target.backend, target.device), ())
+    if scan is None or not rows:
+        return None
+    nearest = min(rows, key=lambda row: row.scan.distance(scan))
+    possible = linear_scan_forms(op) if target.offered is None else set(linear_scan_forms(op)) & set(target.offered)
+    times = {form: time for form, time in nearest.training.items() if form in possible}
+    if not times or math.isinf(nearest.scan.distance(scan)):
+        return None
+    return min(times, key=times.__getitem__)
+
+
+@cache
+def table() -> Mapping[tuple[str, str], Sequence[Row]]:
+    """Return what was measured, by backend and kind of device."""
+    content: list[dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return {(part["backend"], part["device"]): [_row(row) for row in part["rows"]] for part in content}
+
+
+def _row(row: Mapping[str, Any]) -> Row:
+    scan = Scan(row["tokens"], row["width"], row["mix"], row["varying"])
+    return Row(scan, row["forward"], row["training"])
