@@ -217,7 +217,7 @@ def foreseen(backend: str, device: str, rows: int) -> Target:
 
     Raises BackendError for an unknown backend.
     """
-    return Target(known(backend), device.partition(":")[0], rows=rows)
+    return Target(known(backend), device.lower().partition(":")[0], rows=rows)
 
 
 def known(name: str) -> str:

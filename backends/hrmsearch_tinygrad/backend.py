@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from hrmsearch.ir.graph import Graph
-from hrmsearch.runtime import Options
-from hrmsearch_tinygrad.devices import devices
+from hrmsearch.runtime import Options, Target
+from hrmsearch_tinygrad.devices import devices, pick
 from hrmsearch_tinygrad.emit import emit
 from hrmsearch_tinygrad.executable import TinygradExecutable
 
@@ -24,6 +24,13 @@ class Backend:
     def emit(self, graph: Graph) -> str:
         """Return the source that `compile` would run."""
         return emit(graph)
+
+    def target(self, device: str) -> Target:
+        """Return the kind of a device; a linear scan is run by its definition.
+
+        Raises BackendError for a device that is not here.
+        """
+        return Target(self.name, pick(device, "float32").partition(":")[0].lower(), offered=())
 
     def devices(self) -> Mapping[str, str]:
         """Return the devices, each with a description or the reason why it cannot be used."""

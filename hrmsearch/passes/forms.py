@@ -31,8 +31,8 @@ ROWS = 16
 class Target:
     """What a graph is compiled for.
 
-    backend: its name. device: the kind of device, such as `cpu` or `cuda`. offered: the forms of a linear scan that the
-    backend has there; None for all that were measured. rows: how many there are in a batch.
+    backend: its name. device: the kind of device in small letters, such as `cpu` or `cuda`. offered: the forms of a
+    linear scan that the backend has there; None for all that were measured. rows: how many there are in a batch.
     """
 
     backend: str
