@@ -15,9 +15,9 @@ from hrmsearch.algebra.schedule import Schedule as Schedule
 from hrmsearch.algebra.stable import ARRAYS as ARRAYS
 from hrmsearch.algebra.stable import Maths as Maths
 from hrmsearch.algebra.stable import Rule as Rule
-from hrmsearch.algebra.stable import Timescales as Timescales
 from hrmsearch.algebra.stable import Weights as Weights
 from hrmsearch.algebra.stable import convex as convex
 from hrmsearch.algebra.stable import formulas as formulas
 from hrmsearch.algebra.stable import graphs as graphs
+from hrmsearch.algebra.stable import log_spaced as log_spaced
 from hrmsearch.algebra.stable import rates as rates

@@ -62,23 +62,15 @@ def graphs(b: "Builder") -> "Maths[Value]":
     return Maths(*map(function, ("exp", "expm1", "tanh", "cos", "sin", "abs")))
 
 
-@dataclass(frozen=True, slots=True)
-class Timescales:
-    """Time constants of L in tokens, log-spaced over the channels; those of H are P times as long."""
-
-    shortest: float
-    longest: float
-    width: int
-
-    def log_tau(self, channel: R, stretch: int = 1) -> R:
-        """Return log(stretch tau) of a channel, counted from 0."""
-        step = math.log(self.longest / self.shortest) / max(self.width - 1, 1)
-        return cast("Any", channel) * step + math.log(self.shortest * stretch)
+def log_spaced(shortest: float, longest: float, channels: int) -> list[float]:
+    """Return the logarithms of time constants from the shortest to the longest, equally far apart."""
+    step = math.log(longest / shortest) / max(channels - 1, 1)
+    return [math.log(shortest) + step * i for i in range(channels)]
 
 
 @dataclass(frozen=True, slots=True)
 class Weights(Generic[R]):
-    """What a level learns, all unbounded: log tau, the coupling k, and of a complex channel q and the phase of k."""
+    """What a level learns, all unbounded: log tau (tau in tokens), k, and in a complex channel q and the phase of k."""
 
     log_tau: R
     coupling: R

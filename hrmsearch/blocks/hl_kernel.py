@@ -13,10 +13,10 @@ from hrmsearch.algebra import (
     Maths,
     Rule,
     Schedule,
-    Timescales,
     Weights,
     convex,
     graphs,
+    log_spaced,
     rates,
     real_block,
     real_parts,
@@ -78,22 +78,14 @@ class HLKernel(Recurrent):
         """When the levels tick within a token."""
         return Schedule(self.period, self.cycles, self.order, self.inject)
 
-    def levels(
-        self, maths: Maths[Any], channel: Any, weights: Mapping[str, Any], width: int, step: Any = None
-    ) -> tuple[Level[Any], Level[Any]]:
-        """Return L and H over any ring, from their weights by name, for channels counted from 0 to `width`.
+    def levels(self, maths: Maths[Any], weights: Mapping[str, Any], step: Any = None) -> tuple[Level[Any], Level[Any]]:
+        """Return L and H over any ring, from the parameters by name.
 
         step: the length of a token, 1 unless the kernel is gated.
         """
-        scales, schedule = Timescales(*self.timescale, width), self.schedule
-        low, high = (
-            Weights(
-                scales.log_tau(channel, stretch) + weights[f"tau_{level}"],
-                *(weights.get(f"{name}_{level}") for name in ("couple", "turn", "phase")),
-            )
-            for level, stretch in (("L", 1), ("H", self.period))
-        )
-        fast, slow = rates(schedule, low.log_tau, high.log_tau, maths, step)
+        names = ("log_tau", "coupling", "turn", "phase")
+        low, high = (Weights(*(weights.get(f"{name}_{level}") for name in names)) for level in ("L", "H"))
+        fast, slow = rates(self.schedule, low.log_tau, high.log_tau, maths, step)
         return convex(low, fast, maths, self.discretize), convex(high, slow, maths, self.discretize)
 
     def init_state(self, b: Builder, x: Value) -> Mapping[str, tuple[Value, Type]]:
@@ -122,21 +114,30 @@ class HLKernel(Recurrent):
     def _token(self, b: Builder, x: Value) -> Affine[Any]:
         """Return the map of a token; entries [D], or [B, T, D] where gated."""
         channels = x.type.axes[-1]
-        couple, turn = {"uniform": [0.0, 1.0]}, {"uniform": [0.0, math.pi]}
-        rules = {"tau": "zeros", "couple": couple}
-        if self.channels == "complex":
-            rules |= {"turn": turn, "phase": "zeros"}
-        names = {f"{name}_{level}": rule for name, rule in rules.items() for level in ("L", "H")}
-        weights = {name: b.cast(b.param(name, (channels,), rule), DType.WIDE) for name, rule in names.items()}
-        step = self._step_length(b, x) if self.gated else None
-        low, high = self.levels(graphs(b), b.iota(channels, DType.WIDE), weights, x.type.width("D"), step)
+        rules = self._rules(x.type.width(channels.name))
+        weights = {name: b.cast(b.param(name, (channels,), rule), DType.WIDE) for name, rule in rules.items()}
+        step = self._length(b, x) if self.gated else None
+        low, high = self.levels(graphs(b), weights, step)
         _name({"a_L": low.keep, "d": low.read, "c_L": low.gain, "a_H": high.keep, "b": high.read, "c_H": high.gain})
         token = self.schedule.token(low, high)
         (hh, hl), (lh, ll) = token.matrix
         _name({"A_HH": hh, "A_HL": hl, "A_LH": lh, "A_LL": ll, "B_H": token.vector[0], "B_L": token.vector[1]})
         return token
 
-    def _step_length(self, b: Builder, x: Value) -> Value:
+    def _rules(self, width: int) -> dict[str, Any]:
+        """Return the initial rules of what the levels learn, by name."""
+        scales = log_spaced(*self.timescale, width)
+        rules: dict[str, Any] = {
+            "log_tau_L": {"values": scales},
+            "log_tau_H": {"values": [log_tau + math.log(self.period) for log_tau in scales]},
+        }
+        both = {"coupling": {"uniform": [0.0, 1.0]}}
+        if self.channels == "complex":
+            both |= {"turn": {"uniform": [0.0, math.pi]}, "phase": "zeros"}
+        return rules | {f"{name}_{level}": rule for name, rule in both.items() for level in ("L", "H")}
+
+    def _length(self, b: Builder, x: Value) -> Value:
+        """Return how long each token lasts in each channel."""
         bias = b.param("step", x.type.axes[-1:], {"constant": _ONE})
         return b.op("softplus", b.cast(project(b, x, "w_step") + bias, DType.WIDE))
 

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hrmsearch.blocks.hl_kernel import HLKernel
 from hrmsearch.blocks.slstm import SLSTM
 from hrmsearch.runtime import Array
 from tests.mixers import close, streamed
@@ -80,6 +81,68 @@ def test_slstm_is_its_equations(
     wanted = slstm(params, inputs["x"], inputs, conv is not None, 1e-3)
     for _, outputs in alone.everywhere(params, inputs):
         close(outputs, wanted)
+
+
+# -- the H/L kernel ----------------------------------------------------------------------------------------------------
+
+
+def hl_kernel(p: Arrays, x: Array, z: Array, mixer: HLKernel) -> dict[str, Array]:
+    """Every tick of every token, in complex numbers."""
+    complex_ = mixer.channels == "complex"
+    n = z.shape[-1] // 2
+    state: Array = z[..., :2] + 1j * z[..., 2:] if complex_ else z.astype(complex)
+    high, low = state[..., 0], state[..., 1]
+    u = x @ p["w_in"]
+    length = np.logaddexp(0.0, x @ p["w_step"] + p["step"]) if mixer.gated else np.ones_like(u)
+    ticks = {"L": mixer.cycles * mixer.period, "H": mixer.cycles}
+
+    def level(name: str, t: int) -> tuple[Array, Array, Array]:
+        rate = length[:, t] * np.exp(-p[f"log_tau_{name}"]) / ticks[name]
+        a = np.exp(-rate) if mixer.discretize == "zoh" else (1 - rate / 2) / (1 + rate / 2)
+        share = 1 - np.abs(a)
+        turn, phase = (p[f"{part}_{name}"] if complex_ else 0.0 for part in ("turn", "phase"))
+        read = share * np.tanh(p[f"coupling_{name}"]) * np.exp(1j * phase)
+        return a * np.exp(1j * turn * rate), read, share * (name in mixer.inject)
+
+    outputs: list[Array] = []
+    for t in range(x.shape[1]):
+        (a_low, d, c_low), (a_high, b, c_high) = level("L", t), level("H", t)
+        for tick in range(1, ticks["L"] + 1):
+            old = low
+            low = a_low * low + d * high + c_low * u[:, t]
+            if tick % mixer.period == 0:
+                high = a_high * high + b * (low if mixer.order == "sequential" else old) + c_high * u[:, t]
+        outputs.append(np.stack([high.real, low.real, high.imag, low.imag], -1)[..., : 2 * n])
+    states = np.stack(outputs, 1)
+    y = (states * p["readout"]).sum(-1) + p["skip"] * u
+    gate = x @ p["w_gate"]
+    return {"out": (y * gate * sigmoid(gate)) @ p["w_o"], "z1": states[:, -1]}
+
+
+@settings(max_examples=40)
+@given(
+    SHAPES,
+    st.builds(
+        HLKernel,
+        period=st.integers(1, 8),
+        cycles=st.integers(1, 8),
+        order=st.sampled_from(["sequential", "simultaneous"]),
+        inject=st.sampled_from([("L",), ("H",), ("H", "L")]),
+        gated=st.booleans(),
+        discretize=st.sampled_from(["zoh", "bilinear"]),
+        channels=st.sampled_from(["real", "complex"]),
+    ),
+    st.integers(1, 4),
+    SEEDS,
+)
+def test_hl_kernel_is_its_ticks(shape: tuple[int, int], mixer: HLKernel, width: int, seed: int) -> None:
+    rows, tokens = shape
+    alone = streamed(mixer, width)
+    params = alone.params(seed)
+    inputs = drawn(alone.graph.inputs, {"B": rows, "T": tokens}, np.random.default_rng(seed))
+    wanted = hl_kernel(params, inputs["x"], inputs["z0"], mixer)
+    for _, outputs in alone.everywhere(params, inputs):
+        close(outputs, wanted, 1e-12)
 
 
 def drawn(types: Mapping[str, Any], sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, Array]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hrmsearch.blocks.hl_kernel import HLKernel
 from hrmsearch.blocks.recurrent import Recurrent
 from hrmsearch.blocks.slstm import SLSTM
 from hrmsearch.runtime import Array
@@ -16,6 +17,10 @@ DIM, ROWS = 4, 2
 MIXERS: dict[str, Callable[[], Recurrent]] = {
     "slstm": lambda: SLSTM(heads=2),
     "slstm without conv": lambda: SLSTM(heads=1, conv=None),
+    "hl_kernel": lambda: HLKernel(period=3, cycles=2),
+    "hl_kernel complex": lambda: HLKernel(period=2, channels="complex", order="simultaneous", inject=("L", "H")),
+    "hl_kernel gated": lambda: HLKernel(period=4, gated=True, timescale=(0.5, 8.0)),
+    "hl_kernel gated bilinear": lambda: HLKernel(cycles=2, gated=True, discretize="bilinear", channels="complex"),
 }
 mixers = pytest.mark.parametrize("name", MIXERS)
 seeds = st.integers(0, 2**16)
