@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hrmsearch.errors import Place, SpecError
+from hrmsearch.spec import presets
 from hrmsearch.spec.node import Node, Path, spell
 from hrmsearch.spec.reader import DEEPEST, compose
 from hrmsearch.spec.text import Text
@@ -38,6 +39,7 @@ class Override:
         if depth == len(self.path):
             return self.value
         step, place = self.path[depth], self.places[depth]
+        node = _written_out(node)
         if node is None or node.value is None:
             # A missing mapping or list is made on the way, and then stands where the override names it.
             node = Node({} if isinstance(step, str) else [], self.places[max(0, depth - 1)], node.key if node else None)
@@ -90,6 +92,14 @@ def read_override(assignment: str, resolve: Resolve) -> Override:
     places = tuple(text.place(index) for index in indices)
     value = replace(compose(text, start, path), key=places[-1] if isinstance(path[-1], str) else None)
     return Override(text, path, places, value)
+
+
+def _written_out(node: Node | None) -> Node | None:
+    """Return a preset's short form as the mapping it stands for, at the same place; any other node as it is."""
+    fields = presets.split(node.value) if node is not None and isinstance(node.value, str) else None
+    if node is None or fields is None:
+        return node
+    return replace(node, value={name: Node(value, node.place, node.place) for name, value in fields.items()})
 
 
 def _steps(text: Text) -> tuple[Path, list[int], int]:

@@ -85,6 +85,19 @@ def unknown_kind(error: ErrorDetails) -> str:
     return f"unknown {context['family']} kind {_quoted(name)}; {hint}"
 
 
+def unknown_preset(error: ErrorDetails) -> str:
+    """Return the sentence for a preset that its kind does not publish."""
+    context = error.get("ctx", {})
+    name, kind, known = context["preset"], context["kind"], context["presets"]
+    if not known:
+        return f"{kind} has no presets"
+    if not isinstance(name, str):
+        return f"expected a preset of {kind} ({known}), got {got(name)}"
+    near = closest(name, known.split(", "))
+    hint = f"did you mean '{near}'? " if near else ""
+    return f"unknown preset {_quoted(name)} of {kind}; {hint}the presets are {known}"
+
+
 def standalone(error: ErrorDetails) -> str:
     """Return the sentence of an error that no table entry covers: a validator's own message, or pydantic's."""
     if error["type"] in ("value_error", "assertion_error"):

@@ -22,7 +22,9 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-_FAMILIES: dict[str, dict[str, type["Part"]]] = {}
+from hrmsearch.spec import presets
+
+_FAMILIES: dict[str, dict[str, type["Kind"]]] = {}
 
 
 def _tuples(value: Any) -> Any:
@@ -48,10 +50,11 @@ class Kind(Part):
     """A part chosen by its `kind`; the base of every family.
 
     A family is declared by `class Mixer(Kind, family="mixer")`, a kind by subclassing it with a field
-    `kind: Literal["attention"] = "attention"`.
+    `kind: Literal["attention"] = "attention"`. presets: settings by name, each a mapping of fields.
     """
 
     family: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     kind: str
 
     def __init_subclass__(cls, family: str | None = None, *, registers: bool = True, **options: Any) -> None:
@@ -76,7 +79,7 @@ def discover() -> None:
         point.load()
 
 
-def kinds(family: str) -> dict[str, type[Part]]:
+def kinds(family: str) -> dict[str, type[Kind]]:
     """Return the registered kinds of a family, by name."""
     return dict(sorted(_FAMILIES[family].items()))
 
@@ -84,8 +87,9 @@ def kinds(family: str) -> dict[str, type[Part]]:
 class Choice:
     """Validates a mapping by its `kind` against the registry as it stands when the spec is loaded.
 
-    default: the kind of a mapping that names none. beside: fields of the slot itself, written in the same mapping; the
-    part then has them too, and `alone` takes them off again.
+    Text of the form `kind/preset` stands for a mapping too. default: the kind of a mapping that names none.
+    beside: fields of the slot itself, written in the same mapping; the part then has them too, and `alone` takes them
+    off again.
     """
 
     def __init__(self, family: str, default: str | None = None, beside: type[Part] | None = None) -> None:
@@ -94,7 +98,7 @@ class Choice:
         self.beside = beside
 
     @property
-    def forms(self) -> dict[str, type[Part]]:
+    def forms(self) -> dict[str, type[Kind]]:
         """The models that a mapping may be, by kind."""
         known = kinds(self.family)
         return known if self.beside is None else {name: _with(part, self.beside) for name, part in known.items()}
@@ -110,16 +114,19 @@ class Choice:
         options = [
             form if name == self.default else {"required": ["kind"], "allOf": [form]} for name, form in forms.items()
         ]
-        return {"oneOf": options, "discriminator": {"propertyName": "kind"}}
+        short = [f"{name}/{preset}" for name, part in self.forms.items() for preset in part.presets]
+        texts = [{"enum": short}] if short else []
+        return {"oneOf": [*options, *texts], "discriminator": {"propertyName": "kind"}}
 
     def _validate(self, value: object) -> Part:
         known = self.forms
         choices = {"family": self.family, "choices": ", ".join(known)}
         if isinstance(value, Part) and type(value) in known.values():
             return value
-        if not isinstance(value, dict):
+        given = presets.split(value) if isinstance(value, str) else value
+        if not isinstance(given, dict):
             raise PydanticCustomError("kind_form", "expected a mapping with a 'kind'; one of: {choices}", choices)
-        fields = cast("dict[str, Any]", value)
+        fields = cast("dict[str, Any]", given)
         kind = fields.get("kind", self.default)
         if kind is None:
             raise PydanticCustomError("kind_missing", "'kind' is missing; one of: {choices}", choices)
@@ -127,16 +134,28 @@ class Choice:
         if part is None:
             unknown = {**choices, "kind": kind}
             raise PydanticCustomError("kind_unknown", "unknown {family} kind '{kind}'; one of: {choices}", unknown)
-        return part.model_validate({"kind": kind, **fields})
+        return part.model_validate({"kind": kind, **_whole(part, str(kind), fields)})
+
+
+def _whole(part: type[Kind], kind: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return fields with those of the preset they name filled in."""
+    if presets.KEY not in fields or presets.KEY in part.model_fields:
+        return fields
+    name = fields[presets.KEY]
+    if not isinstance(name, str) or name not in part.presets:
+        known = {"kind": kind, "preset": name, "presets": ", ".join(part.presets)}
+        raise PydanticCustomError("preset_unknown", "unknown preset '{preset}' of {kind}; one of: {presets}", known)
+    return {**part.presets[name], **{key: value for key, value in fields.items() if key != presets.KEY}}
 
 
 @cache
-def _with(part: type[Part], beside: type[Part]) -> type[Part]:
+def _with(part: type[Kind], beside: type[Part]) -> type[Kind]:
     """Return the model of a kind's fields and a slot's own, in one mapping; it is no kind itself."""
     name = f"{part.__name__}{beside.__name__}"
-    return create_model(
+    made = create_model(
         name, __base__=(beside, part), __doc__=part.__doc__, __module__=part.__module__, __cls_kwargs__=_UNREGISTERED
     )
+    return cast("type[Kind]", made)
 
 
 _UNREGISTERED = {"registers": False}
@@ -152,7 +171,7 @@ def alone(part: Part, beside: type[Part]) -> Any:
 _open: set[type[Part]] = set()
 
 
-def _reference(part: type[Part], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+def _reference(part: type[Kind], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
     """Return a reference to a part's JSON Schema, which is written once."""
     schema = {"ref": f"{part.__module__}.{part.__qualname__}:{id(part)}", **part.__pydantic_core_schema__}
     if part in _open:
@@ -160,9 +179,19 @@ def _reference(part: type[Part], handler: GetJsonSchemaHandler) -> JsonSchemaVal
     _open.add(part)
     try:
         # the handler writes its own schema in place; what is nested in it may become a definition
-        return handler(core_schema.definitions_schema(cast("CoreSchema", schema), []))
+        form = handler(core_schema.definitions_schema(cast("CoreSchema", schema), []))
     finally:
         _open.discard(part)
+    _offer_presets(part, handler.resolve_ref_schema(form))
+    return form
+
+
+def _offer_presets(part: type[Kind], form: JsonSchemaValue) -> None:
+    """Add to a part's JSON Schema the presets that may be named in it, and stand for its required fields."""
+    if part.presets and presets.KEY not in form["properties"]:
+        form["properties"][presets.KEY] = {"enum": list(part.presets)}
+        if "required" in form:
+            form["anyOf"] = [{"required": [presets.KEY]}, {"required": form.pop("required")}]
 
 
 def _dump(part: Part | None, info: core_schema.SerializationInfo) -> dict[str, Any] | None:

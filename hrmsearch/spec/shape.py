@@ -7,9 +7,10 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from hrmsearch.spec import presets
 from hrmsearch.spec.fields import OrNone
 from hrmsearch.spec.node import Data, Path
-from hrmsearch.spec.registry import Choice
+from hrmsearch.spec.registry import Choice, Kind
 
 Model = type[BaseModel]
 
@@ -26,7 +27,12 @@ def models_at(model: Model, data: Data, path: Path = ()) -> list[Model]:
 
 def keys_of(models: Iterable[Model]) -> list[str]:
     """Return the keys that any of the models accepts, in the order of their definition."""
-    return list(dict.fromkeys(field.alias or name for model in models for name, field in model.model_fields.items()))
+    return list(dict.fromkeys(key for model in models for key in _keys(model)))
+
+
+def _keys(model: Model) -> list[str]:
+    own = [field.alias or name for name, field in model.model_fields.items()]
+    return [*own, presets.KEY] if issubclass(model, Kind) and model.presets else own
 
 
 def may_be_none(models: Iterable[Model], key: str | int) -> bool:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hrmsearch.errors import Problem, SpecError
-from hrmsearch.spec import problems
+from hrmsearch.spec import presets, problems
 from hrmsearch.spec.node import Data, Node, Path, spell
 from hrmsearch.spec.override import Resolve
 from hrmsearch.spec.shape import Model, keys_of, may_be_none, models_at
@@ -192,13 +192,19 @@ class _Report:
             case "kind_missing":
                 return self._kind_missing(error, path)
             case "kind_unknown":
-                return _complain((*path, "kind"), problems.unknown_kind(error))
+                return _complain(self._entry(path, "kind"), problems.unknown_kind(error))
+            case "preset_unknown":
+                return _complain(self._entry(path, presets.KEY), problems.unknown_preset(error))
             case "value_error" if isinstance(cause := error.get("ctx", {}).get("error"), problems.FieldProblem):
                 return _complain((*path, *cause.at), str(cause), on_key=cause.key)
             case _ if problems.expected(error) is None:
                 return _complain(path, problems.standalone(error), on_key=finding.on_key)
             case _:
                 return self._mismatch([error], path, finding.on_key)
+
+    def _entry(self, path: Path, key: str) -> Path:
+        """Return the path of an entry; text that stands for a mapping has none, and is meant as a whole."""
+        return path if isinstance(self._source.value(path), str) else (*path, key)
 
     def _mismatch(self, errors: list[ErrorDetails], path: Path, on_key: bool) -> _Complaint:
         value = path[-1] if on_key else self._source.value(path)
