@@ -123,6 +123,10 @@ def _softmax(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return py.call("F.softmax", x[0], dim=dim(op.operands[0].type, op.attrs["axis"]))
 
 
+def _argmax(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
+    return py.method(py.method(x[0], "argmax", dim(op.operands[0].type, op.attrs["axis"])), "int")
+
+
 def _rms_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     # the gain stays outside: torch's own wants it in the dtype of x, which mixed precision does not give
     width = scope.size(op.operands[0].type.sizes[-1])
@@ -181,6 +185,7 @@ KINDS: Mapping[str, Kind] = {
     "pad": _pad,
     "attention": _attention,
     "softmax": _softmax,
+    "argmax": _argmax,
     "rms_norm": _rms_norm,
     "layer_norm": _layer_norm,
     "rope": _rope,

@@ -13,6 +13,7 @@ _STEMS = {
     "attention": "mixed", "softmax": "weights", "rms_norm": "normed", "cross_entropy": "nll", "concat": "joined",
     "less": "mask", "equal": "mask", "and": "mask", "or": "mask", "not": "mask", "gather": "rows", "sigmoid": "gate",
     "silu": "gate", "amax": "peak", "abs": "size", "cumsum": "running", "cummax": "running",
+    "argmax": "best",
 }  # fmt: skip
 
 

@@ -116,6 +116,7 @@ def _composites(d: int, f: int) -> list[Example]:
     return [
         *(Example("attention", (q, k, v), {"causal": causal, "scale": 0.5}) for causal in (True, False)),
         Example("softmax", (x,), {"axis": "T"}),
+        Example("argmax", (x,), {"axis": "D"}),
         Example("rms_norm", (x,), {"eps": 1e-6}),
         Example("rms_norm", (x, f"compute[D:{d}]"), {"eps": 1e-6}),
         *(Example("layer_norm", (x, *[f"compute[D:{d}]"] * n), {"eps": 1e-6}) for n in range(3)),

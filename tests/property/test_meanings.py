@@ -122,6 +122,16 @@ def test_cross_entropy_skips_ignored_targets(shape: tuple[int, int, int, int]) -
     np.testing.assert_allclose(loss, np.where(targets == 1, 0.0, log_z - picked), rtol=1e-12, atol=1e-12)
 
 
+@given(shapes)
+def test_argmax_is_the_first_of_the_largest(shape: tuple[int, int, int, int]) -> None:
+    batch, tokens, d, seed = shape
+    graph = example_graph(Example("argmax", (f"compute[B, T, C:{d}]",), {"axis": "C"}))
+    x = np.random.default_rng(seed).integers(0, 3, (batch, tokens, d)).astype(float)  # few values: many ties
+    (found,) = Backend().compile(graph, Options()).forward(Pass({"x0": x}, reset=0), {})[0].values()
+    assert found.dtype == np.int32
+    assert np.array_equal(found, x.argmax(-1))
+
+
 @given(shapes, st.booleans(), st.booleans())
 def test_linear_scan_is_the_loop(shape: tuple[int, int, int, int], varying: bool, mixing: bool) -> None:
     batch, tokens, d, seed = shape

@@ -63,6 +63,7 @@ REFUSED: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
     ("attention", (X, X, "compute[B, U:T, D:4]"), {"causal": True, "scale": 1.0}, "k and v share U"),
     ("attention", (X, "compute[B, U:3, D:4]", "compute[B, U:3, D:4]"), {"causal": True, "scale": 1.0}, "as many keys"),
     ("softmax", (IDS,), {"axis": "T"}, "is a float"),
+    ("argmax", (IDS,), {"axis": "T"}, "is a float"),
     ("rms_norm", (X, "compute[T]"), {"eps": 1e-6}, "the gain and the bias have the last axis"),
     ("layer_norm", (X, ROW, "compute[T]"), {"eps": 1e-6}, "the gain and the bias have the last axis"),
     ("rope", (X, ROW, ROW), {}, "last two axes"),

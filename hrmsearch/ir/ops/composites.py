@@ -200,6 +200,28 @@ def _cross_entropy(b: "Builder", op: Op, operands: Sequence[Value]) -> Value:
 declare(OpDef("cross_entropy", _entropy_types, _entropy_flow, frozenset({"ignore"}), define=_cross_entropy))
 
 
+# argmax(x[.., C]): the first position of the largest entry along an axis, i32
+
+
+def _argmax_types(op: Op, _functions: Functions) -> Sequence[Type]:
+    return [_float(op).without(op.attrs["axis"]).with_dtype(DType.I32)]
+
+
+def _argmax(b: "Builder", op: Op, operands: Sequence[Value]) -> Value:
+    (x,), name = operands, op.attrs["axis"]
+    along = x.type.axes[x.type.index(name)]
+    largest = b.op("equal", x, b.amax(x, name))
+    # positions are whole numbers, which float32 holds exactly up to 2^24; min(p) is -max(-p)
+    positions = b.broadcast(b.iota(along, DType.WIDE), x.type.with_dtype(DType.WIDE))
+    first = -b.amax(b.where(largest, -positions, float("-inf")), name)
+    return b.cast(first, DType.I32)
+
+
+declare(
+    OpDef("argmax", _argmax_types, _softmax_flow, frozenset({"axis"}), define=_argmax, differentiable=False),
+)
+
+
 # linear_scan(a, b[.., T, ..], h0): h_t = a h_(t-1) + b_t, elementwise, or a matrix over the axes `mix` = [row, column].
 # `a` may lack the axis T: a time-invariant transition. Results: every h_t, and the last one.
 # `form` says how a backend is to compute it, null to let it choose: one step after another, in chunks of fixed length,
