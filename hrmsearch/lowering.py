@@ -8,7 +8,7 @@ from hrmsearch.blocks.memory import Memory, Placed
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import Builder, Context, DType, Graph, Nest, Type, Value, axis, verify
 from hrmsearch.ir.module import Module
-from hrmsearch.losses.base import Loss
+from hrmsearch.losses.base import IGNORE, Loss
 from hrmsearch.spec.model import NestSpec, Spec
 from hrmsearch.spec.registry import Kind
 
@@ -18,9 +18,10 @@ _TOKENS = Type(DType.I32, (axis("B"), axis("T")))
 def lower(spec: Spec, *, trace: bool = False) -> Graph:
     """Return the graph of one pass of a spec's model, verified.
 
-    Outputs: `logits` compute[B, T, C]; `loss` wide[], `nll` and `count` wide[B]; `q` compute[B, Q] with a q-head;
-    `telemetry.<part>.<name>` wide[B] where the spec asks for it; with `trace` also `trace.<tick>.<level>`, every level
-    after every tick. Raises SpecError where the spec cannot be built.
+    Outputs: `logits` compute[B, T, C]; `loss` wide[], `nll` and `count` wide[B]; `predicted` i32[B, T], the likeliest
+    classes, where the task is judged by answers; `q` compute[B, Q] with a q-head; `telemetry.<part>.<name>` wide[B]
+    where the spec asks for it; with `trace` also `trace.<tick>.<level>`, every level after every tick. Raises SpecError
+    where the spec cannot be built.
     """
     try:
         return verify(_Lowering(spec, trace).graph, after="lowering")
@@ -102,6 +103,9 @@ class _Lowering:
         if isinstance(q_head, QHead):
             self.graph.outputs["q"] = q_head.apply(b, "q_head", streams[q_head.read], place="model.q_head")
         self._loss(self.spec.loss, logits)
+        if self.spec.task.answers:
+            with b.at("task"):
+                self.graph.outputs["predicted"] = b.op("argmax", logits, name="predicted", axis="C")
 
     def _placed(self, place: str) -> list[Placed]:
         return [
@@ -153,6 +157,9 @@ class _Lowering:
 
     def _loss(self, loss: Kind, logits: Value) -> None:
         assert isinstance(loss, Loss)
+        if self.spec.task.answers and loss.ignore != IGNORE:
+            message = f"the task {self.spec.task.kind} marks what does not count by {IGNORE}; that has to be ignored"
+            raise FieldError("loss.ignore", message)
         with self.b.at("loss"):
             targets = self.b.input("targets", _TOKENS)
             results = loss.call(self.b, "loss", logits, targets, place="loss")

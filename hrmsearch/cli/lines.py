@@ -9,8 +9,8 @@ from typing import Any, Final
 import click
 
 from hrmsearch.cli.terminal import print_json
-from hrmsearch.report.numbers import count, duration, metric
-from hrmsearch.train import EpochDone, SeedResult, SeedStarted, Step, Watcher
+from hrmsearch.report.numbers import count, duration, measured
+from hrmsearch.train import EpochDone, Score, SeedResult, SeedStarted, Step, Watcher
 
 Clock = Callable[[], float]
 
@@ -66,10 +66,11 @@ class Lines(Watcher):
 
     def epoch(self, event: EpochDone) -> None:
         """Print an epoch's scores after its last pass."""
-        train, valid = event.train[-1], event.valid[-1]
+        train = event.train[-1]
+        valid = "  ".join(f"{name} {measured(name, value)}" for name, value in event.valid[-1].metrics.items())
         click.echo(
             f"seed {event.seed}  epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}  "
-            f"train loss {train.loss:.4f}  valid ppl {metric(valid.ppl)}  bpc {metric(valid.bpc)}  "
+            f"train loss {train.loss:.4f}  valid {valid}  "
             f"{duration(event.seconds)}{'  best' if event.best else ''}"
         )
         self._pace.restart()
@@ -143,9 +144,14 @@ def stopped_text(seed: int, epoch: int, best_epoch: int) -> str:
 
 def finished_text(result: SeedResult) -> str:
     """Return the line that closes a seed."""
-    scores = [("valid", result.valid), ("test", result.test)]
-    shown = ", ".join(f"{split} ppl {metric(passes[-1].ppl)}" for split, passes in scores if passes)
+    shown = ", ".join(f"{split} {leading(passes[-1])}" for split, passes in result.scores.items() if passes)
     return f"seed {result.seed} done: {shown} (best of {result.epochs} epochs: {result.best_epoch})"
+
+
+def leading(score: Score) -> str:
+    """Return the metric that a task is judged by first: `ppl 11.023`."""
+    name, value = next(iter(score.metrics.items()))
+    return f"{name} {measured(name, value)}"
 
 
 def _record(event: SeedStarted | Step | EpochDone) -> dict[str, Any]:

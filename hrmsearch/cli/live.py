@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from hrmsearch.cli.lines import finished_text, started_text, stopped_text
-from hrmsearch.report.numbers import metric
+from hrmsearch.cli.lines import finished_text, leading, started_text, stopped_text
 from hrmsearch.train import EpochDone, SeedResult, SeedStarted, Step, Watcher
 
 
@@ -66,7 +65,7 @@ class Live(Watcher):
     def epoch(self, event: EpochDone) -> None:
         """Remember the best validation score."""
         if event.best:
-            self._best = f"  valid ppl {metric(event.valid[-1].ppl)}"
+            self._best = f"  valid {leading(event.valid[-1])}"
 
     def stopped_early(self, seed: int, epoch: int, best_epoch: int) -> None:
         """Print that patience ran out."""

@@ -10,7 +10,6 @@ class CrossEntropy(Loss):
     """Mean over the targets of -log softmax(logits)[target]; a target equal to `ignore` does not count."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
-    ignore: int = -100
 
     def build(self, b: Builder, logits: Value, targets: Value) -> tuple[Value, Value, Value]:
         """Return the mean, and per row the sum and the count."""

@@ -2,6 +2,8 @@
 
 import math
 
+from hrmsearch.tasks.judging import is_share
+
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -41,6 +43,18 @@ def metric(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if not math.isfinite(value) or abs(value) < 1000 else f"{value:.4g}"
 
 
+def measured(name: str, value: float) -> str:
+    """Return a value of a named metric: shares in percent, `97.50 %`, others as they are."""
+    return f"{100 * value:.2f} %" if is_share(name) else metric(value)
+
+
 def spread(mean: float, sd: float | None, digits: int = 3) -> str:
     """Return `mean ± standard deviation`, or the mean alone where one value has no deviation."""
     return metric(mean, digits) if sd is None else f"{metric(mean, digits)} ± {metric(sd, digits)}"
+
+
+def measured_spread(name: str, mean: float, sd: float | None) -> str:
+    """Return the spread of a named metric: shares in percent, `97.50 ± 0.41 %`."""
+    if not is_share(name):
+        return spread(mean, sd)
+    return f"{100 * mean:.2f} %" if sd is None else f"{100 * mean:.2f} ± {100 * sd:.2f} %"

@@ -1,16 +1,21 @@
 """Tables of trained results: the seeds of one spec, or many specs side by side, with controls on the same text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hrmsearch.report.numbers import count, metric, spread
+from hrmsearch.report.numbers import count, measured, measured_spread, spread
 from hrmsearch.report.table import Table
 from hrmsearch.tasks.base import Control
-from hrmsearch.train import Evaluation, Score, SeedResult, Spread, Summary, summarise
+from hrmsearch.train import Evaluation, SeedResult, Spread, Summary, summarise
 
 # With more passes than this, only the first and the last get a column.
 _MOST_PASSES = 4
 _LAST = -1
+#: splits of which every metric and pass is shown
+_WHOLE = ("valid", "test")
+
+#: spreads by pass and metric
+Passes = Sequence[Mapping[str, Spread]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +29,20 @@ class _Column:
 
     def of_seed(self, result: SeedResult) -> str:
         """Return the cell of a seed."""
-        scores: Sequence[Score] = getattr(result, self.split)
-        return metric(getattr(scores[self.index], self.metric))
+        return measured(self.metric, result.scores[self.split][self.index][self.metric])
 
     def of_summary(self, summary: Summary) -> str:
         """Return the cell of all seeds."""
-        passes = summary.metrics[self.split]
-        return _spread(passes[self.index][self.metric]) if passes else ""
+        passes = summary.metrics.get(self.split)
+        if not passes or self.metric not in passes[self.index]:
+            return ""
+        value = passes[self.index][self.metric]
+        return measured_spread(self.metric, value.mean, value.sd)
 
     def of_control(self, control: Control) -> str:
         """Return the cell of a control, which has no passes and stands beside the last."""
-        return metric(control.metrics[self.split][self.metric]) if self.index == _LAST else ""
+        found = control.metrics.get(self.split, {})
+        return measured(self.metric, found[self.metric]) if self.index == _LAST and self.metric in found else ""
 
 
 def seeds_table(results: Sequence[SeedResult]) -> Table:
@@ -43,7 +51,7 @@ def seeds_table(results: Sequence[SeedResult]) -> Table:
     Raises RunError where the results are not seeds of one spec on one corpus.
     """
     summary = summarise(results)
-    columns = [column for split, passes in summary.metrics.items() for column in _passes(split, len(passes))]
+    columns = [column for split, passes in summary.metrics.items() for column in _passes(split, passes)]
     titles = ["seed", *(column.title for column in columns), "best epoch", "s/epoch"]
     seeds = [
         (str(r.seed), *(c.of_seed(r) for c in columns), str(r.best_epoch), f"{r.seconds_per_epoch:.2f}")
@@ -62,8 +70,11 @@ def specs_table(summaries: Sequence[Summary]) -> Table:
     Scores are those after the last pass, except where the title says pass 1; `accepted` names the diagnostics that a
     spec was trained in spite of.
     """
-    columns = [_Column("valid ppl, pass 1", "valid", "ppl", 0)]
-    columns += [_Column(f"{split} {name}", split, name) for split in _splits(summaries) for name in ("ppl", "bpc")]
+    names = _names(summaries[0].metrics["valid"])
+    columns = [_Column(f"valid {names[0]}, pass 1", "valid", names[0], 0)]
+    columns += [
+        _Column(f"{split} {name}", split, name) for split in _splits(summaries) for name in _shown(split, names)
+    ]
     titles = ["spec", "parameters", "seeds", "passes", *(column.title for column in columns), "best epoch", "s/epoch"]
     titles += ["accepted"]
     specs = [
@@ -77,21 +88,40 @@ def specs_table(summaries: Sequence[Summary]) -> Table:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """Return the scores of one split by pass, and the controls on the same text."""
-    passes = [(f"pass {s.number}", metric(s.loss), metric(s.ppl), metric(s.bpc)) for s in evaluation.scores]
+    """Return the scores of one split by pass, and the controls on the same data."""
+    names = ["loss", *evaluation.scores[0].metrics]
+    passes = [(f"pass {score.number}", *(measured(name, score[name]) for name in names)) for score in evaluation.scores]
     found = [(c.name, c.metrics[evaluation.split]) for c in evaluation.controls if evaluation.split in c.metrics]
-    controls = [(name, *(metric(metrics[key]) for key in ("loss", "ppl", "bpc"))) for name, metrics in found]
+    controls = [
+        (name, *(measured(key, metrics[key]) if key in metrics else "" for key in names)) for name, metrics in found
+    ]
     title = f"{evaluation.split} of {evaluation.identity.corpus}, {count(evaluation.targets)} targets"
-    return Table(["", "loss", "ppl", "bpc"], "lrrr", _filled(passes, controls), title)
+    return Table(["", *names], "l" + "r" * len(names), _filled(passes, controls), title)
 
 
-def _passes(split: str, passes: int) -> list[_Column]:
-    """Return the columns of a split: perplexity after each pass, and bits per target after the last."""
+def _passes(split: str, scores: Passes) -> list[_Column]:
+    """Return the columns of a split: its leading metric after each pass, and the others after the last."""
+    if not scores:
+        return []
+    first, *others = _shown(split, _names(scores))
+    if split not in _WHOLE:
+        return [_Column(f"{split} {first}", split, first)]
+    passes = len(scores)
     shown = range(passes) if passes <= _MOST_PASSES else (0, passes - 1)
     indices = [_LAST if number == passes - 1 else number for number in shown]
-    named = [f"{split} ppl" + (f", pass {number + 1}" if passes > 1 else "") for number in shown]
-    columns = [_Column(title, split, "ppl", index) for title, index in zip(named, indices, strict=True)]
-    return [*columns, _Column(f"{split} bpc", split, "bpc")] if passes else []
+    named = [f"{split} {first}" + (f", pass {number + 1}" if passes > 1 else "") for number in shown]
+    columns = [_Column(title, split, first, index) for title, index in zip(named, indices, strict=True)]
+    return [*columns, *(_Column(f"{split} {name}", split, name) for name in others)]
+
+
+def _names(scores: Passes) -> list[str]:
+    """Return the metrics of a split, the leading one first."""
+    return [name for name in scores[_LAST] if name != "loss"]
+
+
+def _shown(split: str, names: Sequence[str]) -> Sequence[str]:
+    """Return the metrics that get a column: of splits beyond valid and test the leading one only."""
+    return names if split in _WHOLE else names[:1]
 
 
 def _head(summary: Summary) -> tuple[str, ...]:
@@ -99,7 +129,8 @@ def _head(summary: Summary) -> tuple[str, ...]:
 
 
 def _splits(summaries: Sequence[Summary]) -> list[str]:
-    return [split for split in ("valid", "test") if any(summary.metrics[split] for summary in summaries)]
+    found = {split: None for summary in summaries for split, passes in summary.metrics.items() if passes}
+    return list(found)
 
 
 def _filled(*sections: Sequence[tuple[str, ...]]) -> list[Sequence[tuple[str, ...]]]:
@@ -109,7 +140,3 @@ def _filled(*sections: Sequence[tuple[str, ...]]) -> list[Sequence[tuple[str, ..
 def _epochs(summary: Summary) -> tuple[str, str]:
     best, seconds = summary.best_epoch, summary.seconds_per_epoch
     return spread(best.mean, best.sd, digits=1), spread(seconds.mean, seconds.sd, digits=2)
-
-
-def _spread(value: Spread) -> str:
-    return spread(value.mean, value.sd)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from hrmsearch.errors import DataError
+from hrmsearch.losses.base import IGNORE as IGNORE
 from hrmsearch.spec.registry import Kind
 
 Ids = NDArray[np.int32]
@@ -47,6 +48,11 @@ class Split:
         """Tokens in a window, W."""
         return self.tokens.shape[1]
 
+    @property
+    def judged(self) -> int:
+        """Number of targets that count."""
+        return int(np.count_nonzero(self.targets != IGNORE))
+
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -62,14 +68,30 @@ class Control:
 
 @dataclass(frozen=True)
 class TaskData:
-    """Loaded data: the splits `train`, `valid` and `test`, and where they came from, ready for a manifest.
+    """Loaded data: splits by name, and where they came from, ready for a manifest.
 
-    `headline` is one line for people, `provenance` the whole story in JSON values.
+    `valid` chooses; `test` and any further ones are scored once, at the end. `headline` is one line for people,
+    `provenance` the whole story in JSON values.
     """
 
     splits: Mapping[str, Split]
     provenance: dict[str, Any]
     headline: str
+
+    @property
+    def train_rows(self) -> Sequence[int]:
+        """How many windows each section of an epoch has; every epoch has the same."""
+        return [len(self.splits["train"])]
+
+    @property
+    def train_window(self) -> int:
+        """Tokens in the longest window that is trained on."""
+        return self.splits["train"].window
+
+    def train(self, seed: int, epoch: int) -> Sequence[Split]:
+        """Return what an epoch, from 0, of the run with a seed trains on: sections of equal windows, each a split."""
+        del seed, epoch  # a text is the same in every epoch
+        return [self.splits["train"]]
 
     def controls(self) -> Sequence[Control]:
         """Return the controls of this task; computed when asked, since they may take seconds."""
@@ -95,6 +117,24 @@ class Task(Kind, family="task"):
     @abstractmethod
     def causal(self) -> bool:
         """Whether the output at a token may depend on no later token."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What a model is judged by beside the loss, of `hrmsearch.tasks.judging`; tables lead with the first."""
+        return ("ppl", "bpc")
+
+    @property
+    def criterion(self) -> str:
+        """The metric on valid that chooses the best epoch, or `loss`."""
+        return "loss"
+
+    @property
+    def answers(self) -> bool:
+        """Whether a model is judged by the classes it finds likeliest, so that its graph has to name them.
+
+        Targets that do not count are then IGNORE.
+        """
+        return False
 
     @abstractmethod
     def load(self) -> TaskData:

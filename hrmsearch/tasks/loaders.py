@@ -5,9 +5,8 @@ continues row b of the batch before it, which is what state of lifetime `stream`
 order is a pure function of (seed, epoch), so a run resumes from two integers, and both loaders score the same targets.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from hrmsearch.errors import DataError
 from hrmsearch.ir.types import Lifetime
 from hrmsearch.tasks.base import Ids, Split
+from hrmsearch.tasks.words import Words
 
-Plan = list[NDArray[np.intp]]
+# the section and the windows of each batch
+Plan = list[tuple[int, NDArray[np.intp]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,41 +28,46 @@ class Batch:
     reset: Lifetime
 
 
-def train_batches(split: Split, loader: str, batch: int, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+def train_batches(
+    sections: Sequence[Split], loader: str, batch: int, seed: int, epoch: int, start: int = 0
+) -> Iterator[Batch]:
     """Yield the batches of one epoch, from the batch with index `start` on.
 
-    Raises DataError for an unknown loader, fewer windows than contiguous rows, or a start outside the epoch.
+    A batch holds windows of one section; `shuffled` mixes the batches of several. Raises DataError for an unknown
+    loader, fewer windows than contiguous rows, several contiguous sections, or a start outside the epoch.
     """
-    return _deal(split, _plan(loader, len(split), batch, seed, epoch), start)
+    return _deal(sections, _plan(loader, [len(section) for section in sections], batch, seed, epoch), start)
 
 
-def train_batch_count(split: Split, loader: str, batch: int) -> int:
-    """Return how many batches an epoch has."""
-    return len(_plan(loader, len(split), batch, 0, 0))
+def train_batch_rows(rows: Sequence[int], loader: str, batch: int) -> list[int]:
+    """Return the rows of each batch of an epoch over sections of so many windows; in no order, where it is shuffled."""
+    return [len(windows) for _, windows in _plan(loader, rows, batch, 0, 0)]
 
 
 def eval_batches(split: Split, loader: str, batch: int) -> Iterator[Batch]:
     """Yield every window once, in document order: one row (`contiguous`, a single stream) or `batch` rows at a time."""
     _check(loader, batch)
-    return _deal(split, _in_turn(np.arange(len(split)), 1 if loader == "contiguous" else batch), 0)
+    return _deal([split], _in_turn(0, np.arange(len(split)), 1 if loader == "contiguous" else batch), 0)
 
 
-def order(seed: int, epoch: int, count: int) -> NDArray[np.intp]:
-    """Return the permutation of `count` windows that `seed` deals in `epoch`.
-
-    It sorts raw Philox words, since NumPy keeps those the same in every release but not `Generator.permutation`.
-    """
-    digest = sha256(f"{seed}/order/{epoch}".encode()).digest()
-    words = np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(count)
-    return np.argsort(words, kind="stable")
+def order(seed: int, epoch: int, count: int, *key: str | int) -> NDArray[np.intp]:
+    """Return the permutation of `count` windows that `seed` deals in `epoch`; a key tells several of them apart."""
+    return Words(seed, "order", epoch, *key).order(count)
 
 
-def _shuffled(count: int, batch: int, seed: int, epoch: int) -> Plan:
-    return _in_turn(order(seed, epoch, count), batch)
+def _shuffled(rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
+    dealt = [_in_turn(i, order(seed, epoch, n, *([i] if i else [])), batch) for i, n in enumerate(rows)]
+    if len(dealt) == 1:
+        return dealt[0]
+    mixed = [entry for section in dealt for entry in section]
+    return [mixed[i] for i in order(seed, epoch, len(mixed), "batches")]
 
 
-def _contiguous(count: int, batch: int, seed: int, epoch: int) -> Plan:
+def _contiguous(rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
     del seed, epoch  # a document has one order
+    if len(rows) > 1:
+        raise DataError("windows of several lengths are no stream; use the loader 'shuffled'")
+    (count,) = rows
     if count < batch:
         raise DataError(
             f"the text has {count} windows, fewer than the {batch} rows of a batch: "
@@ -69,15 +75,15 @@ def _contiguous(count: int, batch: int, seed: int, epoch: int) -> Plan:
         )
     length = count // batch
     streams = np.arange(batch * length).reshape(batch, length)
-    return list(streams.T)
+    return [(0, windows) for windows in streams.T]
 
 
-_PLANS: dict[str, Callable[[int, int, int, int], Plan]] = {"shuffled": _shuffled, "contiguous": _contiguous}
+_PLANS: dict[str, Callable[[Sequence[int], int, int, int], Plan]] = {"shuffled": _shuffled, "contiguous": _contiguous}
 
 
-def _plan(loader: str, count: int, batch: int, seed: int, epoch: int) -> Plan:
+def _plan(loader: str, rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
     _check(loader, batch)
-    return _PLANS[loader](count, batch, seed, epoch)
+    return _PLANS[loader](rows, batch, seed, epoch)
 
 
 def _check(loader: str, batch: int) -> None:
@@ -87,19 +93,21 @@ def _check(loader: str, batch: int) -> None:
         raise DataError(f"a batch of {batch} rows is impossible; use at least 1")
 
 
-def _in_turn(windows: NDArray[np.intp], rows: int) -> Plan:
-    return [windows[i : i + rows] for i in range(0, len(windows), rows)]
+def _in_turn(section: int, windows: NDArray[np.intp], rows: int) -> Plan:
+    return [(section, windows[i : i + rows]) for i in range(0, len(windows), rows)]
 
 
-def _deal(split: Split, plan: Plan, start: int) -> Iterator[Batch]:
+def _deal(sections: Sequence[Split], plan: Plan, start: int) -> Iterator[Batch]:
     if not 0 <= start <= len(plan):
         raise DataError(f"batch {start} does not exist: the epoch has {len(plan)} batches")
-    return (_batch(split, plan, index) for index in range(start, len(plan)))
+    return (_batch(sections, plan, index) for index in range(start, len(plan)))
 
 
-def _batch(split: Split, plan: Plan, index: int) -> Batch:
-    windows = plan[index]
+def _batch(sections: Sequence[Split], plan: Plan, index: int) -> Batch:
+    section, windows = plan[index]
+    before, last = plan[index - 1] if index else (section, windows[:0])
     # State has one row per batch row, so another number of rows cannot take it over.
-    continues = index > 0 and len(plan[index - 1]) == len(windows)
+    continues = before == section and len(last) == len(windows)
+    split = sections[section]
     arrays = {"tokens": split.tokens[windows], "targets": split.targets[windows]}
     return Batch(arrays, Lifetime.WINDOW if continues else Lifetime.STREAM)

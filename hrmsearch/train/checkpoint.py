@@ -18,7 +18,7 @@ from hrmsearch.ir.checkpoint import read_arrays, write_arrays
 from hrmsearch.runtime import Array
 from hrmsearch.train.progress import Progress
 
-FORMAT: Final = "hrmsearch checkpoint 1"
+FORMAT: Final = "hrmsearch checkpoint 2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hrmsearch.analyses import Cost, Diagnostic, cost
 from hrmsearch.ir import Graph
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
-from hrmsearch.tasks.base import Control, TaskData
+from hrmsearch.tasks.base import Control, Task, TaskData
 from hrmsearch.train.checkpoint import Origin
 from hrmsearch.train.files import RunFolder
 from hrmsearch.train.nest import updates_per_epoch
@@ -33,6 +33,12 @@ def spec_hash(spec: Spec) -> str:
     return sha256(json.dumps(tree, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def task_of(spec: Spec) -> Task:
+    """Return a spec's task."""
+    assert isinstance(spec.task, Task)
+    return spec.task
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the seeds of a run share: the spec, its graph as lowered, the data, the options, and what analyses found."""
@@ -42,6 +48,11 @@ class Plan:
     data: TaskData
     options: RunOptions
     diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def task(self) -> Task:
+        """The spec's task."""
+        return task_of(self.spec)
 
     @cached_property
     def spec_hash(self) -> str:
@@ -70,8 +81,9 @@ class Plan:
 
     @property
     def batch_flops(self) -> int:
-        """Contraction FLOPs of all passes over one batch of full windows, forward and backward."""
-        return round(self.cost.flops_per_token * self.graph.nest.window * self.batch)
+        """Contraction FLOPs of all passes over one batch of the longest training windows, forward and backward."""
+        sizes = {"B": self.batch, "T": self.data.train_window}
+        return sum(one.training.at(sizes) for one in self.cost.passes)
 
     @property
     def batch(self) -> int:
@@ -81,7 +93,7 @@ class Plan:
     @cached_property
     def steps(self) -> int:
         """Optimiser steps, if all epochs run."""
-        return self.spec.train.epochs * updates_per_epoch(self.data.splits["train"], self.graph.nest, self.batch)
+        return self.spec.train.epochs * updates_per_epoch(self.data.train_rows, self.graph.nest, self.batch)
 
 
 @dataclass(frozen=True)

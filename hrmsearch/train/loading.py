@@ -15,7 +15,7 @@ from hrmsearch.tasks.base import Control, Task, TaskData
 from hrmsearch.train import manifest, metrics
 from hrmsearch.train.compiling import compile_for
 from hrmsearch.train.files import RunFolder
-from hrmsearch.train.job import spec_hash
+from hrmsearch.train.job import spec_hash, task_of
 from hrmsearch.train.options import RunOptions
 from hrmsearch.train.scores import Identity, Score
 from hrmsearch.train.scoring import score
@@ -46,9 +46,7 @@ class LoadedRun:
     @property
     def task(self) -> Task:
         """The task it was trained on."""
-        task = self.spec.task
-        assert isinstance(task, Task)
-        return task
+        return task_of(self.spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +98,11 @@ def evaluate(
     data = run.data if corpus is None else _on(run.task, corpus).load()
     if split not in data.splits:
         raise DataError(f"there is no split {split!r}; there are {', '.join(data.splits)}")
-    scores = score(run.executable, data.splits[split], batch=batch or run.spec.train.batch, count=passes)
+    found = data.splits[split]
+    scores = score(run.executable, found, run.task, batch=batch or run.spec.train.batch, count=passes)
     identity = Identity(data.provenance["corpus"], data.provenance["sha256"], run.manifest["spec_hash"])
     controls = _about(data.controls(), split)
-    return Evaluation(split, data.headline, identity, data.splits[split].targets.size, scores, controls)
+    return Evaluation(split, data.headline, identity, found.judged, scores, controls)
 
 
 def _about(controls: Sequence[Control], split: str) -> tuple[Control, ...]:

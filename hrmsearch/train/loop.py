@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hrmsearch.errors import DivergedError
@@ -18,7 +18,7 @@ from hrmsearch.train.nest import Group, group_length, groups, rows_of
 from hrmsearch.train.progress import Progress
 from hrmsearch.train.schedule import learning_rate
 from hrmsearch.train.scores import Score
-from hrmsearch.train.scoring import score
+from hrmsearch.train.scoring import score, scored
 from hrmsearch.train.stepping import Stepper, Update
 from hrmsearch.train.watch import EpochDone, Step, Watcher
 
@@ -83,8 +83,8 @@ class Trainer:
 
     def _epoch(self) -> None:
         plan, p = self._job.plan, self.progress
-        nest, split = plan.graph.nest, plan.data.splits["train"]
-        batches = train_batches(split, nest.loader, plan.batch, self._job.seed, p.epoch, p.batch)
+        nest, sections = plan.graph.nest, plan.data.train(self._job.seed, p.epoch)
+        batches = train_batches(sections, nest.loader, plan.batch, self._job.seed, p.epoch, p.batch)
         for group in groups(batches, group_length(nest)):
             self._group(group)
         self._validate()
@@ -135,13 +135,14 @@ class Trainer:
     # -- the end of an epoch -----------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
-        p, train = self.progress, self.progress.train_scores()
+        p, task = self.progress, self._job.plan.task
+        train = [scored(i + 1, loss, task) for i, loss in enumerate(p.train_losses())]
         self._judge.set_params(self._executable.averaged())
-        valid = score(self._judge, self._job.plan.data.splits["valid"], batch=self._train.batch)
+        valid = self._score("valid")
         for found in valid:
             if not math.isfinite(found.loss):
                 raise self._diverged(f"validation after epoch {p.epoch + 1}, pass {found.number}: loss {found.loss}")
-        best = p.judge(valid)
+        best = p.judge(valid, task.criterion)
         if best:
             self._best = self._judge.params
         self._record(train, valid)
@@ -153,6 +154,10 @@ class Trainer:
             self._judge.save(self._job.folder.weights)
         event = EpochDone(self._job.seed, p.epoch, self._train.epochs, p.step, train, valid, best, seconds)
         self._watcher.epoch(event)
+
+    def _score(self, split: str) -> tuple[Score, ...]:
+        plan = self._job.plan
+        return score(self._judge, plan.data.splits[split], plan.task, batch=self._train.batch)
 
     def _record(self, train: Iterable[Score], valid: Iterable[Score]) -> None:
         p = self.progress
@@ -183,12 +188,12 @@ class Trainer:
 
     # -- after training ----------------------------------------------------------------------------------------------
 
-    def test(self) -> Sequence[Score]:
-        """Score the test split, which chose nothing, with the best parameters, and write them and the scores."""
+    def test(self) -> Mapping[str, Sequence[Score]]:
+        """Score every split that chose nothing with the best parameters, and write them and the scores."""
         p = self.progress
         self._judge.set_params(self._best)
         self._judge.save(self._job.folder.weights)
-        split = self._job.plan.data.splits.get("test")
-        scores = score(self._judge, split, batch=self._train.batch) if split is not None else ()
-        self._metrics.append(metrics.record(p.best_step, p.best_epoch, "test", found) for found in scores)
-        return scores
+        tested = {split: self._score(split) for split in self._job.plan.data.splits if split not in ("train", "valid")}
+        for split, scores in tested.items():
+            self._metrics.append(metrics.record(p.best_step, p.best_epoch, split, found) for found in scores)
+        return tested

@@ -51,8 +51,8 @@ def describe(job: Job) -> dict[str, Any]:
     }
 
 
-def results(job: Job, progress: Progress, test: Sequence[Score]) -> dict[str, Any]:
-    """Return what a finished run adds to its manifest."""
+def results(job: Job, progress: Progress, tested: Mapping[str, Sequence[Score]]) -> dict[str, Any]:
+    """Return what a finished run adds to its manifest; tested: the scores on splits that chose nothing."""
     seconds = progress.epoch_seconds
     return {
         "status": "finished",
@@ -61,7 +61,7 @@ def results(job: Job, progress: Progress, test: Sequence[Score]) -> dict[str, An
             "epochs": progress.epoch,
             "steps": progress.step,
             "valid": [score.record() for score in progress.valid_scores()],
-            "test": [score.record() for score in test],
+            **{split: [score.record() for score in passes] for split, passes in tested.items()},
         },
         "controls": [asdict(control) for control in job.plan.controls],
         "seconds_per_epoch": math.fsum(seconds) / len(seconds),

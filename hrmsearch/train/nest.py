@@ -6,10 +6,12 @@ windows have the same rows, so a group ends early where the number of rows chang
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
+from hrmsearch.errors import DataError
 from hrmsearch.ir import Lifetime, Nest
 from hrmsearch.runtime import Pass, Span
-from hrmsearch.tasks.base import Split
-from hrmsearch.tasks.loaders import Batch, train_batches
+from hrmsearch.tasks.loaders import Batch, train_batch_rows
 
 Group = Sequence[Batch]
 
@@ -69,7 +71,16 @@ def updates(group_size: int, nest: Nest) -> int:
     return 1 if nest.step == "window" or unit == "windows" else -(-group_size * nest.passes // length)
 
 
-def updates_per_epoch(split: Split, nest: Nest, batch: int) -> int:
-    """Return how many optimiser steps an epoch takes with `batch` rows at a time; every epoch takes the same."""
-    dealt = train_batches(split, nest.loader, batch, 0, 0)
+def updates_per_epoch(rows: Sequence[int], nest: Nest, batch: int) -> int:
+    """Return how many optimiser steps an epoch over sections of so many windows takes with `batch` rows at a time.
+
+    Every epoch takes the same. Raises DataError where a group would need windows of several sections.
+    """
+    if len(rows) > 1 and group_length(nest) > 1:
+        raise DataError("windows of several lengths cannot share a span; use nest.backprop in passes")
+    # batches without tokens: a group depends on their rows only
+    dealt = (
+        Batch({"tokens": np.empty((count, 0), np.int32)}, Lifetime.WINDOW)
+        for count in train_batch_rows(rows, nest.loader, batch)
+    )
     return sum(updates(len(group), nest) for group in groups(dealt, group_length(nest)))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hrmsearch.errors import RunError
+from hrmsearch.tasks.judging import is_better
 from hrmsearch.train.scores import Score
 
 
@@ -14,8 +15,8 @@ class Progress:
 
     epoch: epochs done. batch: batches of the next epoch done. step: optimiser steps done. first_loss: of the first
     pass of all, which tells a runaway loss. losses: by pass, summed over the rows of this epoch. norms: gradient norms,
-    summed over its `updates`. lr: of the last step. seconds: of training in this epoch. best: validation losses by
-    pass at `best_epoch`, which counts from 1.
+    summed over its `updates`. lr: of the last step. seconds: of training in this epoch. best: records of the
+    validation scores by pass at `best_epoch`, which counts from 1.
     """
 
     epoch: int = 0
@@ -29,7 +30,7 @@ class Progress:
     lr: float = 0.0
     seconds: float = 0.0
     epoch_seconds: list[float] = field(default_factory=list[float])
-    best: list[float] = field(default_factory=list[float])
+    best: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     best_epoch: int = 0
     best_step: int = 0
 
@@ -40,19 +41,22 @@ class Progress:
         self.rows += rows
         self.batch += batches
 
-    def train_scores(self) -> tuple[Score, ...]:
+    def train_losses(self) -> list[float]:
         """Return the mean training loss by pass over the epoch under way."""
-        return tuple(Score(i + 1, total / self.rows) for i, total in enumerate(self.losses))
+        return [total / self.rows for total in self.losses]
 
     def valid_scores(self) -> tuple[Score, ...]:
         """Return the validation scores of the best epoch."""
-        return tuple(Score(i + 1, loss) for i, loss in enumerate(self.best))
+        return tuple(map(Score.of, self.best))
 
-    def judge(self, valid: Sequence[Score]) -> bool:
-        """Take the validation scores of the epoch under way; return whether its last pass is better than ever."""
-        better = not self.best or valid[-1].loss < self.best[-1]
+    def judge(self, valid: Sequence[Score], by: str) -> bool:
+        """Take the validation scores of the epoch under way; return whether its last pass is better than ever.
+
+        by: the metric that says so, or `loss`.
+        """
+        better = not self.best or is_better(by, valid[-1][by], self.valid_scores()[-1][by])
         if better:
-            self.best = [score.loss for score in valid]
+            self.best = [score.record() for score in valid]
             self.best_epoch, self.best_step = self.epoch + 1, self.step
         return better
 

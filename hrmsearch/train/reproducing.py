@@ -1,7 +1,7 @@
 """Running a manifest again, and whether it comes to the same."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from hrmsearch.train import manifest as manifests
 from hrmsearch.train.job import spec_hash
 from hrmsearch.train.options import RunOptions
 from hrmsearch.train.running import run
-from hrmsearch.train.scores import Score, SeedResult
+from hrmsearch.train.scores import SeedResult
 from hrmsearch.train.watch import Silent, Watcher
 
 #: how far losses may lie apart, relative to the first, where the environment differs: other kernels round differently,
@@ -78,14 +78,10 @@ def reproduce(
 
 
 def _compare(before: SeedResult, after: SeedResult, environment: tuple[str, ...]) -> Comparison:
-    pairs = [*_paired(before.valid, after.valid), *_paired(before.test, after.test)]
+    pairs = [pair for split, passes in before.scores.items() for pair in zip(passes, after.scores[split], strict=True)]
     largest = max((abs(a.loss - b.loss) / max(abs(a.loss), 1e-12) for a, b in pairs), default=0.0)
     exact = before.metrics == after.metrics
     return Comparison(before, after, exact, largest, TOLERANCE if environment else 0.0, environment)
-
-
-def _paired(before: Sequence[Score], after: Sequence[Score]) -> list[tuple[Score, Score]]:
-    return list(zip(before, after, strict=True))
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:

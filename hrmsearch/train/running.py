@@ -9,7 +9,7 @@ from hrmsearch.ir import Graph, text
 from hrmsearch.lowering import lower
 from hrmsearch.spec.load import render
 from hrmsearch.spec.model import Spec
-from hrmsearch.tasks.loaders import train_batch_count
+from hrmsearch.tasks.loaders import train_batch_rows
 from hrmsearch.train import checkpoint, manifest
 from hrmsearch.train.compiling import compile_for, prepared_for, source_for
 from hrmsearch.train.files import RunFolder
@@ -119,7 +119,7 @@ def _started(job: Job, trainer: Trainer, *, resumed: bool) -> SeedStarted:
         params=plan.params,
         flops=plan.batch_flops,
         epochs=plan.spec.train.epochs,
-        batches=train_batch_count(plan.data.splits["train"], plan.graph.nest.loader, plan.batch),
+        batches=len(train_batch_rows(plan.data.train_rows, plan.graph.nest.loader, plan.batch)),
         steps=plan.steps,
         step=trainer.progress.step,
     )

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hrmsearch.errors import RunError
 from hrmsearch.tasks.base import Control
@@ -12,33 +12,32 @@ from hrmsearch.tasks.base import Control
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the targets cost after a pass: `number` counts from 1, loss in nats per target."""
+    """What came of a split after a pass: `number` counts from 1, loss in nats per target.
+
+    metrics: what the task is judged by, by name, the first one leading; see `hrmsearch.tasks.judging`.
+    """
 
     number: int
     loss: float
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    @property
-    def ppl(self) -> float:
-        """Perplexity, exp(loss); infinite where that is too large for a float."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
-
-    @property
-    def bpc(self) -> float:
-        """Bits per target."""
-        return self.loss / math.log(2)
+    def __getitem__(self, metric: str) -> float:
+        return self.loss if metric == "loss" else self.metrics[metric]
 
     def record(self) -> dict[str, Any]:
         """Return the score in the words of `metrics.jsonl`; an infinite perplexity is null."""
-        return {"pass": self.number, "loss": self.loss, "ppl": _finite(self.ppl), "bpc": self.bpc}
+        finite = {name: value if math.isfinite(value) else None for name, value in self.metrics.items()}
+        return {"pass": self.number, "loss": self.loss, **finite}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Score":
         """Return the score that a record holds."""
-        return cls(record["pass"], record["loss"])
+        metrics = {name: value for name, value in record.items() if name not in ("pass", "loss")}
+        return cls(record["pass"], record["loss"], {name: math.inf if v is None else v for name, v in metrics.items()})
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+#: what a record of a result holds beside the scores by split
+_COUNTS: Final = ("best_epoch", "epochs", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,9 @@ class Identity:
 class SeedResult:
     """What one seed came to.
 
-    valid: scores by pass of the best epoch, which validation chose. test: the same parameters on text that chose
-    nothing; empty without a test split. epochs: trained, counting those after the best. accepted: codes
-    of diagnostics that stand because the spec accepts them.
+    scores: by split and pass. `valid` is of the best epoch, which it chose; the others, `test` among them, are the same
+    parameters on data that chose nothing. epochs: trained, counting those after the best. accepted: codes of
+    diagnostics that stand because the spec accepts them.
     """
 
     name: str
@@ -67,11 +66,20 @@ class SeedResult:
     best_epoch: int
     epochs: int
     steps: int
-    valid: tuple[Score, ...]
-    test: tuple[Score, ...]
+    scores: Mapping[str, tuple[Score, ...]]
     controls: tuple[Control, ...]
     seconds_per_epoch: float
     accepted: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> tuple[Score, ...]:
+        """Scores on valid."""
+        return self.scores["valid"]
+
+    @property
+    def test(self) -> tuple[Score, ...]:
+        """Scores on test; empty without such a split."""
+        return self.scores.get("test", ())
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -80,8 +88,7 @@ class SeedResult:
             "best_epoch": self.best_epoch,
             "epochs": self.epochs,
             "steps": self.steps,
-            "valid": [score.record() for score in self.valid],
-            "test": [score.record() for score in self.test],
+            **{split: [score.record() for score in passes] for split, passes in self.scores.items()},
         }
 
     @classmethod
@@ -101,8 +108,7 @@ class SeedResult:
                 best_epoch=metrics["best_epoch"],
                 epochs=metrics["epochs"],
                 steps=metrics["steps"],
-                valid=tuple(map(Score.of, metrics["valid"])),
-                test=tuple(map(Score.of, metrics["test"])),
+                scores={name: tuple(map(Score.of, metrics[name])) for name in metrics if name not in _COUNTS},
                 controls=tuple(Control(**control) for control in manifest["controls"]),
                 seconds_per_epoch=manifest["seconds_per_epoch"],
                 accepted=tuple(sorted({d["code"] for d in manifest["diagnostics"] if d["accepted"]})),
@@ -132,8 +138,8 @@ class Spread:
 class Summary:
     """A spec's results over seeds on one corpus.
 
-    metrics: `metrics[split][pass - 1][metric]` for `loss`, `ppl` and `bpc`. best_epoch: over seeds. controls: what
-    counting alone achieves on the same characters. accepted: codes of diagnostics that the spec accepts.
+    metrics: `metrics[split][pass - 1][metric]` for `loss` and those of the task. best_epoch: over seeds. controls: what
+    is achieved on the same data without a neural model. accepted: codes of diagnostics that the spec accepts.
     """
 
     name: str
@@ -165,7 +171,7 @@ def summarise(results: Sequence[SeedResult]) -> Summary:
         identity=first.identity,
         params=first.params,
         seeds=tuple(result.seed for result in results),
-        metrics={"valid": _by_pass([r.valid for r in results]), "test": _by_pass([r.test for r in results])},
+        metrics={split: _by_pass([result.scores[split] for result in results]) for split in first.scores},
         best_epoch=Spread.of([result.best_epoch for result in results]),
         seconds_per_epoch=Spread.of([result.seconds_per_epoch for result in results]),
         controls=first.controls,
@@ -187,10 +193,6 @@ def _check_alike(results: Sequence[SeedResult]) -> None:
 
 def _by_pass(scores: Sequence[Sequence[Score]]) -> list[dict[str, Spread]]:
     return [
-        {
-            "loss": Spread.of([score.loss for score in column]),
-            "ppl": Spread.of([score.ppl for score in column]),
-            "bpc": Spread.of([score.bpc for score in column]),
-        }
+        {name: Spread.of([score[name] for score in column]) for name in ("loss", *column[0].metrics)}
         for column in zip(*scores, strict=True)
     ]

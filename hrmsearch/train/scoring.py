@@ -6,16 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrmsearch.runtime import Array, Carry, Executable
-from hrmsearch.tasks.base import Split
+from hrmsearch.tasks.base import Split, Task
+from hrmsearch.tasks.judging import Tally, chosen, of_loss
 from hrmsearch.tasks.loaders import eval_batches
 from hrmsearch.train.nest import passes, rows_of
 from hrmsearch.train.scores import Score
 
 
 def score(
-    executable: Executable, split: Split, *, batch: int, count: int | None = None, loader: str | None = None
+    executable: Executable,
+    split: Split,
+    task: Task,
+    *,
+    batch: int,
+    count: int | None = None,
+    loader: str | None = None,
 ) -> tuple[Score, ...]:
-    """Return the mean loss over all targets after each of `count` passes (by default as many as the nest has).
+    """Return the mean loss over all targets and the task's metrics after each of `count` passes, by default the nest's.
 
     The loader decides the rows: `contiguous` reads the split as one stream, so that state of lifetime `stream` has seen
     all text before a window; `shuffled` reads `batch` windows at a time, in document order. The targets are the same.
@@ -24,6 +31,7 @@ def score(
     nest = executable.graph.nest
     count = count or nest.passes
     total, targets = np.zeros(count), np.zeros(count)
+    tallies = [Tally(task.vocabulary) for _ in range(count)]
     carry: Carry | None = None
     rows = 0
     for dealt in eval_batches(split, loader or nest.loader, batch):
@@ -34,7 +42,15 @@ def score(
             outputs, carry = executable.eval_step(call, carry)
             total[index] += _sum(outputs, "nll")
             targets[index] += _sum(outputs, "count")
-    return tuple(Score(i + 1, float(loss)) for i, loss in enumerate(_means(total, targets)))
+            if task.answers:
+                tallies[index].add(outputs["predicted"], dealt.arrays["targets"])
+    shares = [tally.values() if task.answers else {} for tally in tallies]
+    return tuple(scored(i + 1, float(loss), task, shares[i]) for i, loss in enumerate(_means(total, targets)))
+
+
+def scored(number: int, loss: float, task: Task, shares: Mapping[str, float] | None = None) -> Score:
+    """Return the score of a pass: its loss, and what the task is judged by as far as that is known."""
+    return Score(number, loss, chosen(task.metrics, of_loss(loss), shares or {}))
 
 
 def _sum(outputs: Mapping[str, Array], name: str) -> float:

@@ -12,8 +12,8 @@ from hrmsearch.train.scores import Score, SeedResult
 class SeedStarted:
     """A seed begins, or goes on when `resumed`.
 
-    params: number of parameters. flops: contraction FLOPs of all passes over one batch of full windows, forward and
-    backward. batches: per epoch. steps: optimiser steps if all epochs run. step: steps done already.
+    params: number of parameters. flops: contraction FLOPs of all passes over one batch of the longest training windows,
+    forward and backward. batches: per epoch. steps: optimiser steps if all epochs run. step: steps done already.
     """
 
     seed: int

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hrmsearch.errors import DataError
 from hrmsearch.ir.types import Lifetime
 from hrmsearch.tasks.base import Ids, Split
-from hrmsearch.tasks.loaders import Batch, eval_batches, order, train_batch_count, train_batches
+from hrmsearch.tasks.loaders import Batch, eval_batches, order, train_batch_rows, train_batches
 
 counts, rows, seeds = st.integers(1, 60), st.integers(1, 9), st.integers(0, 2**32)
 loaders = st.sampled_from(["shuffled", "contiguous"])
@@ -28,7 +28,7 @@ def stacked(batches: list[Batch], name: str = "tokens") -> Ids:
 @given(counts, rows, seeds, st.integers(0, 100))
 def test_shuffled_training_deals_every_window_once(count: int, batch: int, seed: int, epoch: int) -> None:
     split = split_of(count)
-    batches = list(train_batches(split, "shuffled", batch, seed, epoch))
+    batches = list(train_batches([split], "shuffled", batch, seed, epoch))
     assert sorted(stacked(batches)[:, 0]) == split.tokens[:, 0].tolist()
     assert np.array_equal(stacked(batches, "targets"), stacked(batches) + 1)
     assert [len(b.arrays["tokens"]) for b in batches[:-1]] == [batch] * (len(batches) - 1)
@@ -38,7 +38,7 @@ def test_shuffled_training_deals_every_window_once(count: int, batch: int, seed:
 def test_contiguous_rows_continue_and_keep_their_number(count: int, batch: int, seed: int) -> None:
     assume(count >= batch)
     split = split_of(count)
-    batches = list(train_batches(split, "contiguous", batch, seed, 0))
+    batches = list(train_batches([split], "contiguous", batch, seed, 0))
     assert len(batches) == count // batch
     for before, after in pairwise(batches):
         assert np.array_equal(before.arrays["targets"][:, -1], after.arrays["tokens"][:, 0])
@@ -61,10 +61,10 @@ def test_an_epoch_resumed_anywhere_yields_its_tail(
 ) -> None:
     assume(loader == "shuffled" or count >= batch)
     split = split_of(count)
-    whole = list(train_batches(split, loader, batch, seed, 7))
-    assert len(whole) == train_batch_count(split, loader, batch)
+    whole = list(train_batches([split], loader, batch, seed, 7))
+    assert len(whole) == len(train_batch_rows([count], loader, batch))
     start = data.draw(st.integers(0, len(whole)))
-    tail = list(train_batches(split, loader, batch, seed, 7, start))
+    tail = list(train_batches([split], loader, batch, seed, 7, start))
     assert [b.reset for b in tail] == [b.reset for b in whole[start:]]
     for got, expected in zip(tail, whole[start:], strict=True):
         assert np.array_equal(got.arrays["tokens"], expected.arrays["tokens"])
@@ -72,7 +72,7 @@ def test_an_epoch_resumed_anywhere_yields_its_tail(
 
 @given(counts, rows, seeds)
 def test_rows_start_fresh_at_the_epoch_and_where_their_number_changes(count: int, batch: int, seed: int) -> None:
-    batches = list(train_batches(split_of(count), "shuffled", batch, seed, 0))
+    batches = list(train_batches([split_of(count)], "shuffled", batch, seed, 0))
     sizes = [len(b.arrays["tokens"]) for b in batches]
     for index, dealt in enumerate(batches):
         fresh = index == 0 or sizes[index] != sizes[index - 1]
@@ -92,12 +92,12 @@ def test_the_order_of_seed_0_stays_what_it_was() -> None:
 def test_impossible_requests_are_errors() -> None:
     split = split_of(4)
     with pytest.raises(DataError, match="4 windows, fewer than the 5 rows"):
-        train_batches(split, "contiguous", 5, 0, 0)
+        train_batches([split], "contiguous", 5, 0, 0)
     with pytest.raises(DataError, match="no loader 'rolling'; one of: shuffled, contiguous"):
         eval_batches(split, "rolling", 2)
     with pytest.raises(DataError, match="batch 3 does not exist: the epoch has 2 batches"):
-        train_batches(split, "shuffled", 2, 0, 0, start=3)
+        train_batches([split], "shuffled", 2, 0, 0, start=3)
     with pytest.raises(DataError, match="a batch of 0 rows"):
-        train_batches(split, "shuffled", 0, 0, 0)
+        train_batches([split], "shuffled", 0, 0, 0)
     with pytest.raises(DataError, match="a batch of 0 rows"):
-        train_batches(split, "contiguous", 0, 0, 0)
+        train_batches([split], "contiguous", 0, 0, 0)

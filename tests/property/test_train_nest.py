@@ -63,7 +63,7 @@ counts, rows, shares = st.integers(1, 30), st.integers(1, 5), st.integers(1, 3)
 @given(nests(), counts, rows)
 def test_groups_and_spans_are_the_passes_over_the_windows_in_order(nest: Nest, count: int, batch: int) -> None:
     assume(nest.loader == "shuffled" or count >= batch)
-    batches = list(train_batches(split_of(count), nest.loader, batch, 0, 0))
+    batches = list(train_batches([split_of(count)], nest.loader, batch, 0, 0))
     dealt = list(groups(batches, group_length(nest)))
     assert [b for group in dealt for b in group] == batches
     assert all(len({rows_of(b) for b in group}) == 1 for group in dealt)
@@ -79,7 +79,7 @@ def test_groups_and_spans_are_the_passes_over_the_windows_in_order(nest: Nest, c
 def test_a_span_is_as_long_as_the_nest_says_until_an_epoch_or_the_rows_end(nest: Nest, count: int, batch: int) -> None:
     assume(nest.loader == "shuffled" or count >= batch)
     unit, length = nest.backprop
-    for group in groups(train_batches(split_of(count), nest.loader, batch, 0, 0), group_length(nest)):
+    for group in groups(train_batches([split_of(count)], nest.loader, batch, 0, 0), group_length(nest)):
         sizes = {len(span) for span in spans(group, nest)}
         assert sizes == {length if unit == "passes" else len(group) * nest.passes}
 
@@ -89,10 +89,10 @@ def test_an_epoch_takes_as_many_steps_as_were_counted_before(nest: Nest, count: 
     assume(nest.loader == "shuffled" or count >= micro * share)
     split, fake, heard = split_of(count), Recorder(nest), list[Update]()
     stepper = Stepper(fake, micro, lambda: 0.5, lambda loss, number: None)  # pyright: ignore[reportArgumentType]
-    for group in groups(train_batches(split, nest.loader, micro * share, 0, 0), group_length(nest)):
+    for group in groups(train_batches([split], nest.loader, micro * share, 0, 0), group_length(nest)):
         losses = stepper.step(group, heard.append)
         assert np.allclose(losses, [1.0] * nest.passes)
-    assert fake.updates == len(heard) == updates_per_epoch(split, nest, micro * share)
+    assert fake.updates == len(heard) == updates_per_epoch([len(split)], nest, micro * share)
 
 
 @given(nests(), counts, rows, shares)
@@ -100,7 +100,7 @@ def test_micro_batches_share_the_rows_and_their_weights_sum_to_one(
     nest: Nest, count: int, micro: int, share: int
 ) -> None:
     assume(nest.loader == "shuffled" or count >= micro * share)
-    for group in groups(train_batches(split_of(count), nest.loader, micro * share, 0, 0), group_length(nest)):
+    for group in groups(train_batches([split_of(count)], nest.loader, micro * share, 0, 0), group_length(nest)):
         fake = Recorder(nest)
         stepper = Stepper(fake, micro, lambda: 0.5, lambda loss, number: None)  # pyright: ignore[reportArgumentType]
         fresh = [type(b)(b.arrays, Lifetime.STREAM) for b in group]

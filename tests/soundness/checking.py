@@ -34,7 +34,7 @@ Record = dict[tuple[Any, ...], Array]
 
 def _batches(graph: Graph, loader: str) -> Iterator[Batch]:
     split = Toy(window=graph.nest.window).load().splits["train"]
-    for batch in train_batches(split, loader, ROWS, 0, 0):
+    for batch in train_batches([split], loader, ROWS, 0, 0):
         yield Batch({name: array for name, array in batch.arrays.items() if name in graph.inputs}, batch.reset)
 
 

@@ -95,7 +95,7 @@ def _nested(given: tuple[str, ...], planted: AbstractContextManager[Any]) -> tup
 def _batches(given: tuple[str, ...]) -> Iterator[Batch]:
     spec = sound(*given).spec
     assert spec is not None
-    return train_batches(spec.task.load().splits["train"], "contiguous", ROWS, 0, 0)
+    return train_batches([spec.task.load().splits["train"]], "contiguous", ROWS, 0, 0)
 
 
 def _compiled(given: tuple[str, ...]) -> Any:

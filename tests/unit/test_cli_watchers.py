@@ -13,12 +13,19 @@ from hrmsearch.cli.lines import JsonLines, Lines
 from hrmsearch.cli.live import Live
 from hrmsearch.report.results import seeds_table, specs_table
 from hrmsearch.tasks.base import Control
+from hrmsearch.tasks.judging import of_loss
 from hrmsearch.train import EpochDone, Identity, Score, SeedResult, SeedStarted, Step, Watcher, summarise
 
 RUN = Path("runs/hrm/seed-0")
 STARTED = SeedStarted(0, RUN, False, 152064, 10**9, epochs=12, batches=19, steps=456, step=0)
 STEP = Step(0, step=7, total=456, epoch=1, loss=3.14159, lr=1e-3, grad_norm=1.0, seconds=0.5)
-EPOCH = EpochDone(0, 3, 12, 57, (Score(1, 2.6), Score(2, 2.5)), (Score(1, 2.5), Score(2, 2.4)), True, 1.84)
+
+
+def scored(number: int, loss: float) -> Score:
+    return Score(number, loss, of_loss(loss))
+
+
+EPOCH = EpochDone(0, 3, 12, 57, (scored(1, 2.6), scored(2, 2.5)), (scored(1, 2.5), scored(2, 2.4)), True, 1.84)
 RESULT = SeedResult(
     name="hrm",
     seed=0,
@@ -28,8 +35,7 @@ RESULT = SeedResult(
     best_epoch=3,
     epochs=4,
     steps=76,
-    valid=(Score(1, 2.5), Score(2, 2.4)),
-    test=(Score(1, 2.6), Score(2, 2.5)),
+    scores={"valid": (scored(1, 2.5), scored(2, 2.4)), "test": (scored(1, 2.6), scored(2, 2.5))},
     controls=(Control("unigram", "", {s: {"loss": 3.1, "ppl": 22.2, "bpc": 4.47} for s in ("valid", "test")}),),
     seconds_per_epoch=1.84,
 )
@@ -93,7 +99,7 @@ def test_a_program_gets_one_object_a_line_and_the_corpus_first(capsys: pytest.Ca
     kinds = ["corpus", "note", "started", "step", "epoch", "checkpoint", "stopped_early", "finished"]
     assert [event["event"] for event in events] == kinds
     assert events[2]["run_dir"] == "runs/hrm/seed-0"
-    assert events[4]["valid"][-1] == {"pass": 2, "loss": 2.4, "ppl": Score(2, 2.4).ppl, "bpc": Score(2, 2.4).bpc}
+    assert events[4]["valid"][-1] == {"pass": 2, "loss": 2.4, **of_loss(2.4)}
     assert events[-1]["metrics"]["best_epoch"] == 3
 
 
@@ -136,7 +142,7 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_table_of_a_run_has_a_row_per_seed_their_mean_and_the_controls() -> None:
-    second = replace(RESULT, seed=1, valid=(Score(1, 2.6), Score(2, 2.5)))
+    second = replace(RESULT, seed=1, scores={**RESULT.scores, "valid": (scored(1, 2.6), scored(2, 2.5))})
     table = seeds_table([RESULT, second])
     assert table.title == "hrm on wikitext2, 152,064 parameters"
     valid = ["valid ppl, pass 1", "valid ppl, pass 2", "valid bpc"]

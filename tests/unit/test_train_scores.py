@@ -8,7 +8,12 @@ import pytest
 
 from hrmsearch.errors import RunError
 from hrmsearch.tasks.base import Control
+from hrmsearch.tasks.judging import of_loss
 from hrmsearch.train import Identity, Score, SeedResult, Spread, summarise
+
+
+def scored(number: int, loss: float) -> Score:
+    return Score(number, loss, of_loss(loss))
 
 
 def result(seed: int, loss: float) -> SeedResult:
@@ -21,18 +26,18 @@ def result(seed: int, loss: float) -> SeedResult:
         best_epoch=seed + 1,
         epochs=5,
         steps=50,
-        valid=(Score(1, loss), Score(2, 2 * loss)),
-        test=(Score(1, loss), Score(2, 2 * loss)),
+        scores={split: (scored(1, loss), scored(2, 2 * loss)) for split in ("valid", "test")},
         controls=(Control("unigram", "", {"valid": {"ppl": 23.0}}),),
         seconds_per_epoch=1.0,
     )
 
 
 def test_perplexity_and_bits_follow_from_the_loss() -> None:
-    score = Score(1, math.log(8))
-    assert score.ppl == pytest.approx(8)
-    assert score.bpc == pytest.approx(3)
-    assert Score(1, 1e4).record()["ppl"] is None
+    score = scored(1, math.log(8))
+    assert score["ppl"] == pytest.approx(8)
+    assert score["bpc"] == pytest.approx(3)
+    assert scored(1, 1e4).record()["ppl"] is None
+    assert Score.of(scored(1, 1e4).record()) == scored(1, 1e4)
 
 
 def test_a_summary_has_mean_deviation_and_number_for_every_pass() -> None:

@@ -13,7 +13,7 @@ from hrmsearch.cli import options
     "--passes", type=click.IntRange(min=1), metavar="N", help="Passes over each window, in place of the spec's."
 )
 @click.option("--corpus", metavar="NAME", help="Another corpus: a name or a path to a text file.")
-@click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
+@click.option("--split", default="test", show_default=True, metavar="NAME", help="valid, test, or another of the task.")
 @options.run_backend
 @options.run_device
 @options.as_json
@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Score a trained model again.
 
-    RUN is a folder that `run` wrote, with its manifest in it. Prints the scores after every pass, and the n-gram
-    controls on the same text.
+    RUN is a folder that `run` wrote, with its manifest in it. Prints the scores after every pass, and the
+    task's controls on the same data.
     """
     from hrmsearch.cli.files import one_run
     from hrmsearch.cli.terminal import print_json, print_table

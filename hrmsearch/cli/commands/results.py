@@ -14,7 +14,7 @@ def command(folders: tuple[Path, ...], output: Path | None, manifests: bool, for
     """Compare finished runs, a row per spec.
 
     FOLDER is a run, or a folder above runs such as `runs`. Rows are means and deviations over seeds; each corpus has a
-    table of its own, with the n-gram controls on its text.
+    table of its own, with the task's controls on it.
     """
     from hrmsearch.cli.files import may_write, write_text
     from hrmsearch.cli.terminal import print_table

@@ -34,7 +34,7 @@ def command(
     """Train SPEC over its seeds.
 
     Prints a line per epoch, or a live bar on a terminal, and ends with a table: a row per seed, mean and standard
-    deviation, and n-gram controls on the same text. Ctrl-C leaves a run that --resume continues exactly.
+    deviation, and the task's controls. Ctrl-C leaves a run that --resume continues exactly.
     """
     from hrmsearch.spec.load import load
     from hrmsearch.train import RunOptions

@@ -37,7 +37,8 @@ def command(
     from hrmsearch.train import load_run, sample
 
     loaded = load_run(one_run(run), backend, device)
+    pieces = sample(loaded, prompt, length, temperature, seed)
     click.echo(prompt, nl=False)
-    for piece in sample(loaded, prompt, length, temperature, seed):
+    for piece in pieces:
         click.echo(piece, nl=False)
     click.echo()
