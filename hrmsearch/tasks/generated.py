@@ -21,6 +21,8 @@ from hrmsearch.tasks.words import Words
 
 #: rows of training data that join the hash of generated data, so that another generator has another hash
 _WITNESSES = 64
+#: rows drawn at a time, so that the words of a large set are never in memory together
+_BLOCK = 1 << 13
 
 
 class Section(Protocol):
@@ -92,7 +94,9 @@ class Generated(Task):
         found: list[Split] = []
         for number, section in enumerate(self.sections()[name]):
             words = Words(self.seed, self.kind, name, number, *key)
-            found.append(Split(*self.draw(words, section, name, section.rows)))
+            blocks = [min(_BLOCK, section.rows - at) for at in range(0, section.rows, _BLOCK)]
+            tokens, targets = zip(*(self.draw(words, section, name, rows) for rows in blocks), strict=True)
+            found.append(Split(np.concatenate(tokens), np.concatenate(targets)))
         return found
 
     @property
