@@ -96,6 +96,9 @@ class _Lowering:
         x = self._through(x, "input")
         head, q_head = self.model.head, self.model.q_head
         assert isinstance(head, Head)
+        if self.spec.task.bottleneck and not head.bottleneck:
+            message = f"the task {self.spec.task.kind} takes a head that reads one position, such as 'autoencoder'"
+            raise FieldError("model.head.kind", f"{message}; a head per token would copy its input")
         streams = self._core(core, x, inside, trace)
         y = self._through(streams[head.read], "output")
         with b.at("model.head"):

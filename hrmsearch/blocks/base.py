@@ -7,7 +7,7 @@ A new kind of mixer, memory, norm, ... is one file in this folder: a subclass of
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import Axis, Builder, Size, Type, Value, axis
@@ -117,8 +117,12 @@ class Embed(Module, family="embed"):
 
 
 class Head(Module, family="head"):
-    """Turns a stream into logits (B, T, C). read: the level or block whose stream it reads."""
+    """Turns a stream into logits (B, T, C). read: the level or block whose stream it reads.
 
+    bottleneck: whether it reads one position only, whatever it answers at the others.
+    """
+
+    bottleneck: ClassVar[bool] = False
     read: str
 
     @abstractmethod

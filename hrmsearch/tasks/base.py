@@ -136,6 +136,11 @@ class Task(Kind, family="task"):
         """
         return False
 
+    @property
+    def bottleneck(self) -> bool:
+        """Whether the answers at all tokens have to come from one position, so that the head may read no other."""
+        return False
+
     @abstractmethod
     def load(self) -> TaskData:
         """Read or create the data; raises DataError when they cannot be had."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import NonNegativeInt
@@ -43,9 +43,11 @@ class Generated(Task):
     """Rows drawn by rule.
 
     seed: of valid, test and a fixed training set. fresh: every epoch draws new training rows; otherwise all epochs and
-    all runs train on the same ones. best: what chooses the best epoch on valid.
+    all runs train on the same ones. best: what chooses the best epoch on valid. idle: a ClassVar, the fields that no
+    row depends on.
     """
 
+    idle: ClassVar[frozenset[str]] = frozenset({"loader", "best", "window"})
     loader: Literal["shuffled"] = "shuffled"
     seed: NonNegativeInt = 0
     fresh: bool = True
@@ -110,8 +112,8 @@ class Generated(Task):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        """The fields that data depend on."""
-        return self.model_dump(mode="json", exclude={"loader", "best", "window"})
+        """The fields that rows depend on."""
+        return self.model_dump(mode="json", exclude=set(self.idle))
 
     def _provenance(self, splits: Mapping[str, Split]) -> dict[str, Any]:
         records = {name: _record(split) for name, split in splits.items()}

@@ -11,6 +11,7 @@ from hrmsearch.lowering import lower
 from hrmsearch.spec.load import render, resolved
 from hrmsearch.spec.registry import discover, kinds
 from hrmsearch.tasks.generated import Generated
+from hrmsearch.tasks.mqar import Mqar
 from hrmsearch.train import evaluate, load_run, reproduce, sample
 from tests.training import Heard, Stopping, outcome, tiny, train
 
@@ -88,11 +89,26 @@ def test_a_loss_that_counts_what_the_task_ignores_is_an_error() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), published(), ids=lambda value: getattr(value, "__name__", value))
 def test_every_preset_is_a_valid_task_under_its_own_name(kind: type[Generated], name: str) -> None:
-    short = f"{kind.model_fields['kind'].default}/{name}"
-    spec = tiny(f"task={short}")
+    own = kind.model_fields["kind"].default
+    task = kind.model_validate({"kind": own, **kind.presets[name]})
+    assert task.label == f"{own}/{name}"
+    assert kind.model_validate(task.model_dump()) == task
+    for sections in task.sections().values():
+        assert all(section.tokens <= task.window for section in sections)
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(kind for kind, _ in published()), ids=lambda kind: kind.__name__)
+def test_every_generated_task_lowers_in_short_form_and_renders_whole(kind: type[Generated]) -> None:
+    short = f"{kind.model_fields['kind'].default}/{next(iter(kind.presets))}"
+    head = ["model.head={kind: autoencoder, read: H}"] if kind.model_validate({}).bottleneck else []
+    spec = tiny(f"task={short}", *head)
     assert spec.task.label == short
-    again = hs.loads(render(spec))
-    assert resolved(again) == resolved(spec)
-    assert lower(again).outputs["predicted"]
-    for sections in spec.task.sections().values():
-        assert all(section.tokens <= spec.task.window for section in sections)
+    assert lower(spec).outputs["predicted"].type.names == ("B", "T")
+    assert resolved(hs.loads(render(spec))) == resolved(spec)
+
+
+def test_a_larger_window_changes_no_row() -> None:
+    small = Mqar.model_validate({"kind": "mqar", **Mqar.presets["small"]})
+    wide = small.model_copy(update={"window": 64})
+    assert wide.label == "mqar/small"
+    assert wide.load().provenance == small.load().provenance
