@@ -113,6 +113,10 @@ def _softmax(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return py.method(x[0], "softmax", dim(op.operands[0].type, op.attrs["axis"]))
 
 
+def _argmax(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
+    return py.method(x[0], "argmax", dim(op.operands[0].type, op.attrs["axis"]))
+
+
 def _rms_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     normed = py.call(scope.helper("rms_norm"), x[0], float(op.attrs["eps"]))
     return py.binary(normed, "*", x[1]) if len(x) > 1 else normed
@@ -153,6 +157,7 @@ KINDS: Mapping[str, Kind] = {
     "pad": _pad,
     "attention": _attention,
     "softmax": _softmax,
+    "argmax": _argmax,
     "rms_norm": _rms_norm,
     "rope": _helper("rope"),
     "cross_entropy": _cross_entropy,

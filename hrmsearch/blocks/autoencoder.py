@@ -1,6 +1,5 @@
 """A head that reads the last token only, and decodes every position from it."""
 
-import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import PositiveFloat
@@ -14,8 +13,8 @@ class Autoencoder(Head):
     """Logits at t = decode(x_last + position_t): all that is known of a row has to pass through one vector.
 
     decode: two layers GELU(norm(y) W + b), then norm(y) W + b. Positions are sines and cosines of t * base^(-2i / D).
-    Source: the autoencoder backbone of MAD (Poli et al. 2024, arXiv:2403.17844; mad/model/auto_encoder.py); its GELU is
-    exact and this one the tanh approximation, and its frequencies end at 1 / base.
+    Source: the autoencoder backbone of MAD (Poli et al. 2024, arXiv:2403.17844; mad/model/auto_encoder.py), where the
+    last frequency is 1 / base.
     """
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -27,7 +26,7 @@ class Autoencoder(Head):
         """Return the logits (B, T, C)."""
         y = b.broadcast(self._last(b, x), x.type) + self._positions(b, x)
         for name in ("first", "second"):
-            y = _gelu(b, self._layer(b, y, name, x.type.axes[-1]))
+            y = b.op("gelu", self._layer(b, y, name, x.type.axes[-1]))
         return self._layer(b, y, "out", axis("C", b.context.vocabulary))
 
     def _layer(self, b: Builder, y: Value, name: str, out: Axis) -> Value:
@@ -35,11 +34,8 @@ class Autoencoder(Head):
         return project(b, y, f"{name}_weight", out) + b.param(f"{name}_bias", (out,), "zeros")
 
     def _last(self, b: Builder, x: Value) -> Value:
-        """Return x at the last token, (B, D): a sum over tokens of which one has weight."""
-        at = b.iota(x.type.axes[x.type.index("T")])
-        last = b.op("equal", at, b.amax(at, "T"))
-        weight = b.where(last, b.full(1.0, Type(DType.COMPUTE)), b.full(0.0, Type(DType.COMPUTE)))
-        return b.einsum("B T D, T -> B D", x, weight)
+        """Return x at the last token, (B, D)."""
+        return b.sum(b.slice(x, "T", -1, 1), "T")
 
     def _positions(self, b: Builder, x: Value) -> Value:
         """Return [T, D]: sines in the first half of D, cosines in the second."""
@@ -52,8 +48,3 @@ class Autoencoder(Head):
             for name in ("sin", "cos")
         )
         return b.take(b.concat("D", *halves), "W", x.type.axes[x.type.index("T")])
-
-
-def _gelu(b: Builder, y: Value) -> Value:
-    """Return y times the normal distribution function at y, by tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
-    return 0.5 * y * (1.0 + b.op("tanh", math.sqrt(2.0 / math.pi) * (y + 0.044715 * y * y * y)))
