@@ -56,13 +56,17 @@ class Interpreter(Generic[V]):
         return Facts(window, index, reset, states, outputs, candidates)
 
     def _region(self, region: Region, args: Sequence[V], env: dict[Value, V], site: Site) -> list[V]:
+        results = self._in_line(region, args, env, site)
+        self.domain.returned(results)
+        return results
+
+    def _in_line(self, region: Region, args: Sequence[V], env: dict[Value, V], site: Site) -> list[V]:
+        """Run operations that are written where they stand: what nobody reads of them is not run."""
         env.update(zip(region.args, args, strict=True))
         for op in region.ops:
             operands = [env[value] for value in op.operands]
             env.update(zip(op.results, self._op(op, operands, env, site), strict=True))
-        results = [env[value] for value in region.results]
-        self.domain.returned(results)
-        return results
+        return [env[value] for value in region.results]
 
     def _op(self, op: Op, operands: list[V], env: dict[Value, V], site: Site) -> Sequence[V]:
         match op.kind:
@@ -77,7 +81,7 @@ class Interpreter(Generic[V]):
             case "scan":
                 return self._scan(op, operands, env, site)
             case _ if lookup(op.kind).define is not None and self.domain.opens(op):
-                return self._region(self._definition(op), operands, {}, site)
+                return self._in_line(self._definition(op), operands, {}, site)
             case _:
                 return [self.domain.transfer(op, result, operands, site) for result in op.results]
 

@@ -236,7 +236,11 @@ def project(b: Builder, x: Value, name: str, out: Axis | None = None, init: Init
 
 def head_axes(b: Builder, x: Value, heads: int, width: str = "K") -> tuple[Axis, Axis]:
     """Return the axes A (heads) and K (head width) that the width of x, its last axis, divides into."""
-    dim = x.type.width(x.type.names[-1])
+    return divided(b, x.type.width(x.type.names[-1]), heads, width)
+
+
+def divided(b: Builder, dim: int, heads: int, width: str = "K") -> tuple[Axis, Axis]:
+    """Return the axes A (heads) and K (head width) that a width divides into."""
     if dim % heads:
         raise fail(b, "heads", f"{heads} heads do not divide the width {dim}; {_divisors(dim)} do")
     return axis("A", heads), axis(width, dim // heads)

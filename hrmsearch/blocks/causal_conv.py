@@ -1,6 +1,6 @@
 """A short causal convolution that goes on from the tokens before: the local mixing ahead of a recurrent mixer."""
 
-from hrmsearch.ir import Axis, Builder, DType, Size, Type, Value, axis
+from hrmsearch.ir import Axis, Builder, DType, Op, Size, Type, Value, axis
 
 
 def conv_state(x: Value, width: int, channels: Axis) -> Type:
@@ -20,17 +20,8 @@ def causal_conv(b: Builder, x: Value, past: Value, write: Value | None = None) -
     bias = b.param("conv_bias", (channels,), {"uniform": [-bound, bound]})
     if write is not None:
         return _token_by_token(b, x, past, weight, bias, write)
-    known = b.concat("T", b.rename(past, "J", "T"), x)
-    y = bias
-    for j in range(before + 1):
-        y = b.slice(known, "T", j, x.type.size("T")) * _tap(b, weight, j) + y
-    return y, b.slice(known, "T", -before, before, "J")
-
-
-def _tap(b: Builder, weight: Value, j: int) -> Value:
-    """Return row j of the weight, (D)."""
-    channels = weight.type.names[1]
-    return b.merge(b.slice(weight, "J", j, 1), "J", channels, channels)
+    y, after = b.append(Op("causal_conv", (x, past, weight, bias), place=b.place)).results
+    return y, after
 
 
 def _token_by_token(b: Builder, x: Value, past: Value, weight: Value, bias: Value, write: Value) -> tuple[Value, Value]:

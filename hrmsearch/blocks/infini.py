@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from hrmsearch.blocks.base import head_axes, merge_heads, project, split_heads
 from hrmsearch.blocks.memory import Memory
 from hrmsearch.ir import Axis, Builder, DType, Type, Value
-from hrmsearch.ir.types import ceil_div
+from hrmsearch.ir.chunks import chunked, unchunked
 from hrmsearch.spec.fields import OrNone
 from hrmsearch.spec.problems import FieldProblem
 
@@ -73,7 +73,7 @@ class Infini(Memory):
         self, b: Builder, state: Mapping[str, Value], x: Value, size: int, write: Value | None = None
     ) -> tuple[Value, dict[str, Value]]:
         """Return what the heads read, (B, A, T, V), and the memory at the end; each chunk reads, then writes."""
-        chunks = [self._chunks(b, value, size) for value in self._heads(b, x)]
+        chunks = [chunked(b, value, size) for value in self._heads(b, x)]
 
         def body(m: Value, z: Value, q: Value, k: Value, v: Value, there: Value) -> list[Value]:
             held = {"M": m, "z": z}
@@ -83,8 +83,7 @@ class Infini(Memory):
 
         along = [*chunks, self._there(b, x, size, write)]
         m, z, mixed = b.scan("n", [state["M"], state["z"]], along, body, at=2)
-        tokens = x.type.axes[x.type.index("T")]
-        return b.take(b.merge(mixed, "n", "S", "P"), "P", tokens), {"M": m, "z": z}
+        return unchunked(b, mixed, x.type.axes[x.type.index("T")]), {"M": m, "z": z}
 
     def _heads(self, b: Builder, x: Value) -> tuple[Value, Value, Value]:
         q, k = (split_heads(b, project(b, x, f"w_{name}"), self.heads) for name in "qk")
@@ -131,20 +130,11 @@ class Infini(Memory):
             return gate * y + (1.0 - gate) * x
         return x + y if self.residual else y
 
-    def _chunks(self, b: Builder, x: Value, size: int) -> Value:
-        """Return (.., T, ..) as (.., n, S, ..); zeros fill up the last chunk."""
-        tokens = x.type.size("T")
-        n = Axis("n", ceil_div(tokens, size))
-        whole = n.size * size
-        if whole != tokens:
-            x = b.op("pad", x, axis="T", before=0, size=str(whole), value=0.0)
-        return b.split(x, "T", n, Axis("S", whole.of(size)))
-
     def _there(self, b: Builder, x: Value, size: int, write: Value | None) -> Value:
         """Return bool[.., n, S]: where a token stands, not padding, that may be written."""
         tokens = x.type.axes[x.type.index("T")]
         ones = b.full(1.0, Type(DType.COMPUTE, (tokens,)))
-        return b.op("less", 0.5, self._chunks(b, ones if write is None else b.where(write, ones, 0.0), size))
+        return b.op("less", 0.5, chunked(b, ones if write is None else b.where(write, ones, 0.0), size))
 
 
 def _sigma(b: Builder, u: Value, name: str) -> Value:

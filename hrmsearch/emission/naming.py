@@ -10,9 +10,10 @@ _SAME_THING = frozenset(
 )
 _STEMS = {
     "add": "total", "sub": "difference", "mul": "scaled", "div": "ratio", "where": "chosen", "sum": "total",
-    "attention": "mixed", "softmax": "weights", "rms_norm": "normed", "cross_entropy": "nll", "concat": "joined",
+    "attention": "mixed", "softmax": "weights", "rms_norm": "normed", "layer_norm": "normed", "concat": "joined",
+    "cross_entropy": "nll",
     "less": "mask", "equal": "mask", "and": "mask", "or": "mask", "not": "mask", "gather": "rows", "sigmoid": "gate",
-    "silu": "gate", "amax": "peak", "abs": "size", "cumsum": "running", "cummax": "running",
+    "silu": "gate", "gelu": "gate", "amax": "peak", "abs": "size", "cumsum": "running", "cummax": "running",
     "argmax": "best",
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -131,6 +132,6 @@ def nesting(value: ast.AST) -> int:
 
 
 def source(value: Expr) -> str:
-    """Return an expression as text, strings in double quotes."""
+    """Return an expression as text, strings in double quotes and large numbers as `1e30`."""
     # emitted strings are paths and einsum specs, which hold no quotes
-    return ast.unparse(value).replace("'", '"')
+    return re.sub(r"(?<=\d)e\+(?=\d)", "e", ast.unparse(value).replace("'", '"'))

@@ -113,7 +113,11 @@ def _composites(d: int, f: int) -> list[Example]:
     x, table = f"compute[B, T, D:{d}]", f"compute[T, D:{d}]"
     q, k, v = f"compute[B, A:2, T, K:{d}]", f"compute[B, A:2, U:T, K:{d}]", f"compute[B, A:2, U:T, V:{f}]"
     state, matrix = f"compute[B, D:{d}]", f"D:{d}, N:{d}"
+    cell = (f"wide[B, A:2, T, K:{d}]",) * 2 + (f"wide[B, A:2, T, V:{f}]",) + ("wide[B, A:2, T]",) * 2
+    cell += (f"wide[B, A:2, K:{d}, V:{f}]", f"wide[B, A:2, K:{d}]", "wide[B, A:2]")
     return [
+        *(Example("mlstm", cell, {"eps": 1e-6, "chunk": chunk}) for chunk in (None, 2)),
+        Example("causal_conv", (x, f"compute[B, J:2, D:{d}]", f"compute[J:3, D:{d}]", f"compute[D:{d}]")),
         *(Example("attention", (q, k, v), {"causal": causal, "scale": 0.5}) for causal in (True, False)),
         Example("softmax", (x,), {"axis": "T"}),
         Example("argmax", (x,), {"axis": "D"}),

@@ -24,9 +24,14 @@ def shapes(draw: st.DrawFn) -> tuple[int, int, int, int]:
     return draw(st.integers(1, 3)), draw(st.integers(1, 5)), 2 * draw(st.integers(1, 3)), draw(st.integers(1, 4))
 
 
-def run(graph: Graph, inputs: Mapping[str, Array]) -> list[Array]:
-    outputs, _ = Backend().compile(graph, Options()).forward(Pass(inputs, reset=0), {})
-    return list(outputs.values())
+class Runner:
+    """A graph's results by its inputs; compiled once, run often."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._executable = Backend().compile(graph, Options())
+
+    def __call__(self, inputs: Mapping[str, Array]) -> list[Array]:
+        return list(self._executable.forward(Pass(inputs, reset=0), {})[0].values())
 
 
 def title(which: int) -> str:
@@ -52,11 +57,43 @@ def test_results_outside_the_declared_flow_do_not_change(which: int) -> None:
     check()
 
 
+@pytest.mark.parametrize(
+    "which", [i for i, example in enumerate(examples()) if lookup(example.kind).recurs is not None], ids=title
+)
+def test_what_recurs_may_be_cut_anywhere(which: int) -> None:
+    @given(shapes(), st.data(), st.integers(0, 2**31))
+    def check(shape: tuple[int, int, int, int], data: st.DataObject, seed: int) -> None:
+        batch, tokens, d, f = shape
+        graph = example_graph(examples(d, f)[which])
+        op = graph.main.ops[-1]
+        recurs = lookup(op.kind).recurs
+        assert recurs is not None
+        recurrence, run = recurs(op), Runner(graph)
+        inputs = example_inputs(graph, {"B": batch, "T": tokens}, np.random.default_rng(seed))
+        types = {f"x{i}": value.type for i, value in enumerate(op.operands)}
+        along = {name: type_.index("T") for name, type_ in types.items() if "T" in type_.names}
+        cut = data.draw(st.integers(1, max(1, tokens - 1)))
+        held, pieces = inputs, list[Array]()
+        for piece in (slice(0, cut), slice(cut, tokens)):
+            if piece.start < tokens:
+                part = {name: np.take(inputs[name], range(tokens)[piece], axis=at) for name, at in along.items()}
+                results = run(held | part)
+                held = held | {f"x{start}": results[end] for start, end in recurrence.carries.items()}
+                pieces.append(results[0])
+        whole = run(inputs)
+        at = op.results[0].type.index(recurrence.axis)
+        np.testing.assert_allclose(np.concatenate(pieces, at), whole[0], rtol=1e-9, atol=1e-9)
+        for start, end in recurrence.carries.items():
+            np.testing.assert_allclose(held[f"x{start}"], whole[end], rtol=1e-9, atol=1e-9)
+
+    check()
+
+
 def check_flow(example: Example, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     graph = example_graph(example)
     op = next(op for op in graph.main.ops if op.kind == example.kind)
-    inputs = example_inputs(graph, sizes, rng)
-    before = run(graph, inputs)
+    inputs, run = example_inputs(graph, sizes, rng), Runner(graph)
+    before = run(inputs)
     for i, flows in enumerate(lookup(op.kind).flow(op)):
         name = f"x{i}"
         for axis, flow in flows.items():
@@ -66,7 +103,7 @@ def check_flow(example: Example, sizes: Mapping[str, int], rng: np.random.Genera
             moved = inputs[name].copy()
             index = tuple(position if k == at else slice(None) for k in range(moved.ndim))
             moved[index] = _other(moved[index])
-            after = run(graph, inputs | {name: moved})
+            after = run(inputs | {name: moved})
             for value, old, new in zip(op.results, before, after, strict=True):
                 hidden = _hidden(op, flow, axis, position, value.type.names, old.shape)
                 if hidden is not None:

@@ -24,6 +24,7 @@ torch = pytest.importorskip("torch")
 PARAMS = {
     "transformer": 78_080,
     "slstm": 146_624,
+    "mlstm": 148_128,
     "deepsup_transformer": 82_176,
     "hrm": 152_064,
     "hrm_simultaneous": 152_064,

@@ -1,16 +1,17 @@
 """Recurrent mixers against their published equations, written out once more as loops over tokens in NumPy."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrmsearch.blocks.hl_kernel import HLKernel
+from hrmsearch.blocks.mlstm import MLSTM
 from hrmsearch.blocks.slstm import SLSTM
 from hrmsearch.runtime import Array
-from tests.mixers import close, streamed
+from tests.mixers import close, starts, streamed
 
 Arrays = Mapping[str, Array]
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 6))  # rows and tokens
@@ -143,6 +144,70 @@ def test_hl_kernel_is_its_ticks(shape: tuple[int, int], mixer: HLKernel, width: 
     wanted = hl_kernel(params, inputs["x"], inputs["z0"], mixer)
     for _, outputs in alone.everywhere(params, inputs):
         close(outputs, wanted, 1e-12)
+
+
+# -- mLSTM -------------------------------------------------------------------------------------------------------------
+
+
+def heads_of(x: Array, heads: int) -> Array:
+    """(B, T, F) as (B, T, A, K)."""
+    return x.reshape(*x.shape[:2], heads, -1)
+
+
+def mlstm(p: Arrays, x: Array, s: Arrays, conv: bool, eps: float) -> dict[str, Array]:
+    """The recurrent form of the published layer."""
+    heads = s["m0"].shape[1]
+    up = x @ p["w_up"]
+    u, past = convolved(p, up, s["conv0"]) if conv else (up, None)
+    maps = {name: blockwise(v, p[f"w_{name}"]).reshape(up.shape) for name, v in (("q", u), ("k", u), ("v", up))}
+    gates = np.concatenate(list(maps.values()), -1)
+    i, f = (gates @ p[f"w_{name}"] + p[f"b_{name}"] for name in "if")
+    q, k, v = (heads_of(array, heads) for array in maps.values())
+    c, n, m = (s[f"{name}0"].copy() for name in "Cnm")
+    h = np.zeros_like(q)
+    for t in range(x.shape[1]):
+        carried = m - np.logaddexp(0.0, -f[:, t])
+        m = np.maximum(i[:, t], carried)
+        keep, take, key = np.exp(carried - m), np.exp(i[:, t] - m), k[:, t] / np.sqrt(q.shape[-1])
+        c = keep[..., None, None] * c + take[..., None, None] * key[..., :, None] * v[:, t, :, None, :]
+        n = keep[..., None] * n + take[..., None] * key
+        size = np.maximum(np.abs((n * q[:, t]).sum(-1)), np.exp(-m)) + 1e-6
+        h[:, t] = (q[:, t, :, :, None] * c).sum(-2) / size[..., None]
+    y = (norm(h, eps) * p["norm_gain"]).reshape(up.shape) + p["skip"] * u
+    z = x @ p["w_z"]
+    states = {"C1": c, "n1": n, "m1": m, **({} if past is None else {"conv1": past})}
+    return {"out": y * z * sigmoid(z) @ p["w_down"], **states}
+
+
+@settings(max_examples=25)
+@given(
+    SHAPES,
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.sampled_from([None, 3]),
+    st.sampled_from([None, 1, 2, 4]),
+    st.sampled_from(["empty", "zero"]),
+    st.booleans(),
+    SEEDS,
+)
+def test_mlstm_is_its_equations_in_every_form(
+    shape: tuple[int, int],
+    heads: int,
+    block: int,
+    conv: int | None,
+    chunk: int | None,
+    start: Literal["empty", "zero"],
+    begins: bool,
+    seed: int,
+) -> None:
+    (rows, tokens), rng = shape, np.random.default_rng(seed)
+    mixer = MLSTM(heads=heads, width=2 * block * heads, block=block, conv=conv, chunk=chunk, start=start, eps=1e-3)
+    alone = streamed(mixer, 3)
+    params, inputs = alone.params(seed, 0.7), drawn(alone.graph.inputs, {"B": rows, "T": tokens}, rng)
+    inputs |= starts(mixer, 3, rows) if begins else {}
+    wanted = mlstm(params, inputs["x"], inputs, conv is not None, 1e-3)
+    for _, outputs in alone.everywhere(params, inputs):
+        close(outputs, wanted)
 
 
 def drawn(types: Mapping[str, Any], sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrmsearch.blocks.hl_kernel import HLKernel
+from hrmsearch.blocks.mlstm import MLSTM
 from hrmsearch.blocks.recurrent import Recurrent
 from hrmsearch.blocks.slstm import SLSTM
 from hrmsearch.runtime import Array
@@ -21,6 +22,9 @@ MIXERS: dict[str, Callable[[], Recurrent]] = {
     "hl_kernel complex": lambda: HLKernel(period=2, channels="complex", order="simultaneous", inject=("L", "H")),
     "hl_kernel gated": lambda: HLKernel(period=4, gated=True, timescale=(0.5, 8.0)),
     "hl_kernel gated bilinear": lambda: HLKernel(cycles=2, gated=True, discretize="bilinear", channels="complex"),
+    "mlstm": lambda: MLSTM(heads=2, width=8),
+    "mlstm in chunks": lambda: MLSTM(heads=2, width=8, block=2, chunk=3),
+    "mlstm by tokens": lambda: MLSTM(heads=1, width=8, conv=None, chunk=1, start="zero"),
 }
 mixers = pytest.mark.parametrize("name", MIXERS)
 seeds = st.integers(0, 2**16)

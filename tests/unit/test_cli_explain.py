@@ -20,6 +20,7 @@ PARAMS = {
     "hrm_memory": 193024,
     "transformer": 78080,
     "slstm": 146624,
+    "mlstm": 148128,
     "deepsup_transformer": 82176,
 }
 

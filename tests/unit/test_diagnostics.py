@@ -14,6 +14,7 @@ from hrmsearch.spec.load import shipped
 EXPECTED = {
     "transformer": [],
     "slstm": [],
+    "mlstm": [],
     "deepsup_transformer": [],
     "hrm": ["HS102"],
     "hrm_simultaneous": ["HS102"],

@@ -10,6 +10,14 @@ from hrmsearch.ir.ops import lookup, op_kinds
 from hrmsearch.testing.examples import Example, example_graph, examples, structured_graph
 
 X, ROW, IDS = "compute[B, T, D:4]", "compute[D:4]", "i32[B, T]"
+MLSTM: dict[str, Any] = {"eps": 1e-6, "chunk": None}
+
+
+def mlstm(**changed: str) -> tuple[str, ...]:
+    """Return operands that the op takes, but for those changed."""
+    key, gate = "wide[B, T, K:2]", "wide[B, T]"
+    state = {"C": "wide[B, K:2, V:3]", "n": "wide[B, K:2]", "m": "wide[B]"}
+    return tuple({"q": key, "k": key, "v": "wide[B, T, V:3]", "i": gate, "f": gate, **state, **changed}.values())
 
 
 def test_every_op_kind_has_an_example() -> None:
@@ -66,6 +74,15 @@ REFUSED: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
     ("argmax", (IDS,), {"axis": "T"}, "is a float"),
     ("rms_norm", (X, "compute[T]"), {"eps": 1e-6}, "the gain and the bias have the last axis"),
     ("layer_norm", (X, ROW, "compute[T]"), {"eps": 1e-6}, "the gain and the bias have the last axis"),
+    ("causal_conv", (X, "compute[B, J:3, F:4]", "compute[J:4, D:4]", ROW), {}, "a fixed number of inputs"),
+    ("causal_conv", (X, "compute[B, J, D:4]", "compute[J:4, D:4]", ROW), {}, "a fixed number of inputs"),
+    ("causal_conv", (X, "compute[B, J:3, D:4]", "compute[J:3, D:4]", ROW), {}, "the weight has a row more"),
+    ("causal_conv", (X, "compute[B, J:3, D:4]", "compute[J:4, D:4]", "compute[J:4]"), {}, "an entry per channel"),
+    ("causal_conv", (X, "wide[B, J:3, D:4]", "compute[J:4, D:4]", ROW), {}, "floats of one dtype"),
+    ("mlstm", mlstm(k="wide[B, T, K:3]"), MLSTM, "share all axes but the last"),
+    ("mlstm", mlstm(q="compute[B, T, K:2]"), MLSTM, "operands are wide"),
+    ("mlstm", mlstm(f="wide[T]"), MLSTM, "an entry per token"),
+    ("mlstm", mlstm(n="wide[B, V:3]"), MLSTM, "the state is"),
     ("rope", (X, ROW, ROW), {}, "last two axes"),
     ("rope", ("compute[T, K:3]",) * 3, {}, "even"),
     ("cross_entropy", (X, "i32[B]"), {"ignore": -100}, "one per row"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hrmsearch.ir.graph import Op, Value
-from hrmsearch.ir.ops.table import MIXED, Flow, Flows, Functions, How, OpDef, declare, require
+from hrmsearch.ir.ops.table import MIXED, Flow, Flows, Functions, How, OpDef, Recurrence, declare, require
 from hrmsearch.ir.types import DType, Type
 
 if TYPE_CHECKING:
@@ -294,6 +294,11 @@ def _apply(b: "Builder", a: Value, h: Value, mix: Sequence[str]) -> Value:
 
 declare(
     OpDef(
-        "linear_scan", _linear_scan_types, _linear_scan_flow, frozenset({"axis", "mix", "form"}), define=_linear_scan
+        "linear_scan",
+        _linear_scan_types,
+        _linear_scan_flow,
+        frozenset({"axis", "mix", "form"}),
+        define=_linear_scan,
+        recurs=lambda op: Recurrence(op.attrs["axis"], {2: 1}),
     ),
 )

@@ -91,12 +91,24 @@ def per_input_element(op: Op) -> Sequence[Work]:
 
 
 @dataclass(frozen=True, slots=True)
+class Recurrence:
+    """How an op goes on along an axis: `carries` maps the operands it starts from to the results it hands on.
+
+    Cutting the axis anywhere and handing the carries on gives the uncut results.
+    """
+
+    axis: str
+    carries: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class OpDef:
     """One row of the table.
 
     declared: the result type is stated where the op is built, not inferred. contraction and elementwise: the work of a
     forward evaluation (a multiply-add counts 2). numpy: the meaning of a primitive, in float64. define: the meaning of
-    a composite, as primitives. differentiable: whether gradient crosses the op.
+    a composite, as primitives. differentiable: whether gradient crosses the op. recurs: what a composite carries along
+    which axis, if it is a recurrence.
     """
 
     kind: str
@@ -109,6 +121,7 @@ class OpDef:
     define: Definition | None = None
     declared: bool = False
     differentiable: bool = True
+    recurs: Callable[[Op], Recurrence] | None = None
 
 
 _TABLE: dict[str, OpDef] = {}

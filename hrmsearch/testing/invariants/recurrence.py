@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from hrmsearch.analyses.interpreter import Domain, Interpreter, Site
 from hrmsearch.ir import Graph, Lifetime, Op, Size, Value
-from hrmsearch.ir.ops import How, lookup
+from hrmsearch.ir.ops import How, Recurrence, lookup
 
 _TOKENS = Size.of("T")
 
@@ -37,6 +37,8 @@ class _Recurrences(Domain[_Fact]):
         # whose end each carry of the open scans is: a state's path, "" for none, None where tokens are not scanned
         self._open: list[list[str | None]] = []
         self._ends: list[str | None] = []
+        # what is still to be said of the results of a composite that recurs
+        self._given: list[_Fact] = []
 
     def leaf(self, op: Op, site: Site) -> _Fact:
         """Return what an input, parameter or constant is."""
@@ -54,21 +56,31 @@ class _Recurrences(Domain[_Fact]):
 
     def transfer(self, op: Op, result: Value, operands: Sequence[_Fact], site: Site) -> _Fact:
         """Return a token's own value if every operand is one and none moves along T."""
-        del result, site
-        for operand in operands:
-            if operand.broken:
-                return operand
-            if operand.state or operand.end:
-                return _Fact(f"{op.kind} reads {operand.state or operand.end}, which a recurrence should continue")
-        return _Fact(_moves(op))
+        del site
+        recurs = lookup(op.kind).recurs
+        if recurs is not None:
+            if result is op.results[0]:
+                self._given = self._recurred(op, recurs(op), operands)
+            return self._given.pop(0)
+        return _read(op, operands) or _Fact(_moves(op))
+
+    def _recurred(self, op: Op, recurrence: Recurrence, operands: Sequence[_Fact]) -> list[_Fact]:
+        """Return the results of a composite that recurs: what it gives along its axis, and the ends it hands on."""
+        carries = recurrence.carries
+        found = _read(op, [fact for i, fact in enumerate(operands) if i not in carries]) or _Fact()
+        size = op.results[0].type.size(recurrence.axis)
+        if not _along(size):
+            found = _read(op, operands) or _Fact()
+            return [found] * len(op.results)
+        begun = {i: self._begin(operands[i]) if size == _TOKENS else "" for i in carries}
+        for i, path in begun.items():
+            found = found if path or found.broken else _Fact(self._why(op, operands[i], recurrence.axis))
+        ends = {carries[i]: _Fact(found.broken, end="" if found.broken else path) for i, path in begun.items()}
+        return [ends.get(at, found) for at in range(len(op.results))]
 
     def join(self, first: _Fact, second: _Fact) -> _Fact:
         """Return the first that is broken."""
         return first if first.broken else second
-
-    def opens(self, op: Op) -> bool:
-        """Look into a recurrence only; other composites declare how they move tokens."""
-        return op.kind == "linear_scan"
 
     def tie(self, scan: Op, start: Sequence[_Fact]) -> list[_Fact]:
         """Begin a recurrence; a scan along anything but tokens is a computation like any other."""
@@ -79,7 +91,9 @@ class _Recurrences(Domain[_Fact]):
             return list(start)
         begun = [self._begin(fact) if size == _TOKENS else "" for fact in start]
         self._open.append([*begun])
-        return [_Fact() if path else _Fact(self._why(scan, fact)) for path, fact in zip(begun, start, strict=True)]
+        axis: str = scan.attrs["axis"]
+        pairs = zip(begun, start, strict=True)
+        return [_Fact() if path else _Fact(self._why(scan, fact, axis)) for path, fact in pairs]
 
     def _begin(self, fact: _Fact) -> str:
         """Return the state that a recurrence starts from, unless one did before."""
@@ -88,12 +102,12 @@ class _Recurrences(Domain[_Fact]):
         self.started.add(fact.state)
         return fact.state
 
-    def _why(self, scan: Op, fact: _Fact) -> str:
+    def _why(self, op: Op, fact: _Fact, axis: str) -> str:
         if fact.broken:
             return fact.broken
         if fact.state in self.started:
             return f"more than one recurrence starts from {fact.state}"
-        return f"a scan along {scan.attrs['axis']} starts from no carried state"
+        return f"a {op.kind} along {axis} starts from no carried state"
 
     def tied(self, scan: Op, knots: Sequence[_Fact], given: Sequence[_Fact]) -> None:
         """Note whose ends come next; they come in the order of the carries."""
@@ -106,6 +120,16 @@ class _Recurrences(Domain[_Fact]):
         if path is None or value.broken:
             return value
         return _Fact(end=path) if path else _Fact(f"a scan along {scan.attrs['axis']} hands on what no state carries")
+
+
+def _read(op: Op, operands: Sequence[_Fact]) -> _Fact | None:
+    """Return why an operation may not have its operands, if it may not."""
+    for operand in operands:
+        if operand.broken:
+            return operand
+        if operand.state or operand.end:
+            return _Fact(f"{op.kind} reads {operand.state or operand.end}, which a recurrence should continue")
+    return None
 
 
 def why_not_recurrent(graph: Graph) -> str:
