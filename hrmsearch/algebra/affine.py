@@ -8,7 +8,7 @@ from hrmsearch.algebra.ring import R, plus, times
 Pair = tuple[R | int, R | int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Affine(Generic[R]):
     """The map (z_H, z_L) <- matrix (z_H, z_L) + vector x, for an input x that is held while maps are composed."""
 

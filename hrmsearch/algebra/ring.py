@@ -49,7 +49,7 @@ def _is(element: object, number: int) -> bool:
     return isinstance(element, int) and element == number
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Complex(Generic[R]):
     """A complex number over a real ring; an array of them is two arrays, which is how they enter the IR."""
 

@@ -14,7 +14,7 @@ from hrmsearch.algebra.ring import R
 Name = Literal["L", "H"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Level(Generic[R]):
     """What a level does at its tick: z <- keep z + read (the other z) + gain x."""
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Rule = Literal["zoh", "bilinear"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Maths(Generic[R]):
     """The elementary functions of a ring, elementwise; `size` is the absolute value."""
 
@@ -68,7 +68,7 @@ def log_spaced(shortest: float, longest: float, channels: int) -> list[float]:
     return [math.log(shortest) + step * i for i in range(channels)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Weights(Generic[R]):
     """What a level learns, all unbounded: log tau (tau in tokens), k, and in a complex channel q and the phase of k."""
 

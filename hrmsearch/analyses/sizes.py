@@ -11,6 +11,7 @@ sums of (real, imaginary) pairs down to r cos(w), r sin(w).
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from hrmsearch.analyses.polynomials import Poly
 from hrmsearch.analyses.terms import Term, Terms
@@ -21,16 +22,15 @@ _LONGEST, _MOST_BITS = 8, 256
 _POLYNOMIAL = frozenset({"add", "sub", "mul", "neg", "abs"})
 
 
-def bound(rows: Matrix) -> float:
-    """Return a bound of the sizes of a matrix's eigenvalues, and of those of products of such matrices."""
-    return max(map(_least, _cases(rows)))
+def bound(matrices: Sequence[Matrix]) -> float:
+    """Return a bound of the sizes of eigenvalues, of each matrix and of all their products.
 
-
-def _least(rows: Matrix) -> float:
-    """Return the least norm found, or the first that is at most 1, which is all that stability asks."""
+    The least norm found, each as the largest over all matrices, or the first that is at most 1.
+    """
+    cases = [case for rows in matrices for case in _cases(rows)]
     least = math.inf
-    for norm in _norms(rows):
-        least = min(least, norm)
+    for transposed, complex_ in product((False, True), (False, True)):
+        least = min(least, max(_norm(case, transposed, complex_) for case in cases))
         if least <= 1.0:
             break
     return least
@@ -55,14 +55,14 @@ def _cases(rows: Matrix) -> Iterator[Matrix]:
         yield from _cases(chosen)
 
 
-def _norms(rows: Matrix) -> Iterator[float]:
-    columns = list(zip(*rows, strict=True))
-    for at_least in (1.0, 0.0):
-        sizes = Sizes(rows, at_least)
-        for matrix in (rows, columns):
-            yield max(sizes.total([sizes.size(entry) for entry in row]) for row in matrix)
-            if (halves := _complex(matrix)) is not None:
-                yield max(sizes.total([sizes.modulus(*pair) for pair in row]) for row in halves)
+def _norm(rows: Matrix, transposed: bool, complex_: bool) -> float:
+    """Return a bound of the largest sum of sizes over a row or a column, of the real matrix or the complex one."""
+    rows = list(zip(*rows, strict=True)) if transposed else rows
+    pairs = _complex(rows) if complex_ else [[(entry,) for entry in row] for row in rows]
+    if pairs is None:
+        return math.inf
+    ways = (Sizes(rows, at_least) for at_least in (1.0, 0.0))
+    return min(max(sizes.total([sizes.of(*entry) for entry in row]) for row in pairs) for sizes in ways)
 
 
 def _complex(rows: Matrix) -> list[list[tuple[Term, Term]]] | None:
@@ -117,6 +117,10 @@ class Sizes:
         """Return a bound of a sum."""
         return sum(sizes, Poly({})).most(self.highs)
 
+    def of(self, re: Term, im: Term | None = None) -> Poly:
+        """Return a bound of the size of an entry, real or complex."""
+        return self.size(re) if im is None else self.modulus(re, im)
+
     def size(self, term: Term) -> Poly:
         """Return a bound of the size of a term."""
         if term not in self._sizes:
@@ -144,8 +148,8 @@ class Sizes:
                 return self._number(term.range.size) if known else Poly.unknown(self._index(term))
 
     def _modulus(self, re: Term, im: Term) -> Poly:
-        if (product := _as_product(re, im)) is not None:
-            return self._times(self.modulus(*product[0]), self.modulus(*product[1]))
+        if (factors := _as_product(re, im)) is not None:
+            return self._times(self.modulus(*factors[0]), self.modulus(*factors[1]))
         match (re.kind, re.args), (im.kind, im.args):
             case ("neg", (x,)), ("neg", (y,)):
                 return self.modulus(x, y)
@@ -154,7 +158,7 @@ class Sizes:
             case ("mul", (x, y)), ("mul", (u, v)) if shared := _shared((x, y), (u, v)):
                 factor, first, second = shared
                 return self._times(self.size(factor), self.modulus(first, second))
-            case (("add" | "sub"), (x, y)), (("add" | "sub"), (u, v)) if re.kind == im.kind:
+            case (("add" | "sub"), (x, y)), (("add" | "sub"), (u, v)):
                 return self.modulus(x, u) + self.modulus(y, v)
             case _:
                 return self.size(re) + self.size(im)
@@ -188,7 +192,7 @@ class Sizes:
         match term.kind, term.args:
             case "number", _:
                 return Poly.number(term.range.low)
-            case "abs", (x,) if x.kind not in _POLYNOMIAL:
+            case "abs", (x,):
                 return Poly.unknown(self._index(x))
             case "neg", (x,):
                 value = self._value(x)

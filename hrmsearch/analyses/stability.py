@@ -63,7 +63,7 @@ def _bound(terms: Terms, op: Op, found: Sequence[Term]) -> Bound:
     entries = Range(min(one.low for one in ends), max(one.high for one in ends))
     growth = entries.size * width
     if growth > 1.0 and width <= _WIDEST:
-        growth = max(sizes.bound(sizes.entries(terms, term, mix, width)) for term in found)
+        growth = min(growth, sizes.bound([sizes.entries(terms, term, mix, width) for term in found]))
     return Bound(Range(max(entries.low, -growth), min(entries.high, growth)), growth)
 
 

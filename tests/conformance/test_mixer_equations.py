@@ -113,7 +113,8 @@ def hl_kernel(p: Arrays, x: Array, z: Array, mixer: HLKernel) -> dict[str, Array
             low = a_low * low + d * high + c_low * u[:, t]
             if tick % mixer.period == 0:
                 high = a_high * high + b * (low if mixer.order == "sequential" else old) + c_high * u[:, t]
-        outputs.append(np.stack([high.real, low.real, high.imag, low.imag], -1)[..., : 2 * n])
+        parts = [np.real(high), np.real(low), np.imag(high), np.imag(low)]
+        outputs.append(np.stack(parts, -1)[..., : 2 * n])
     states = np.stack(outputs, 1)
     y = (states * p["readout"]).sum(-1) + p["skip"] * u
     gate = x @ p["w_gate"]
