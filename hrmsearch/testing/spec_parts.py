@@ -68,19 +68,24 @@ def recurring() -> list[str]:
 
 
 @st.composite
-def cells(draw: st.DrawFn) -> Data:
+def cells(draw: st.DrawFn, wish: Wish) -> Data:
     """Draw a mixer that recurs, of any kind, with any of its choices, but for how long it lives."""
-    kind = draw(st.sampled_from(recurring()))
-    drawn = {"kind": kind, **maybe(draw, dict(_choices(kinds("mixer")[kind])))}
+    kind = kinds("mixer")[draw(st.sampled_from(recurring()))]
+    needed: Data = {"kind": kind.model_fields["kind"].default}
+    if "heads" in kind.model_fields:  # the defaults divide no tiny width
+        needed["heads"] = draw(_HEADS)
+    if wish.smooth and "eps" in kind.model_fields:
+        needed["eps"] = 0.1
+    drawn = needed | maybe(draw, dict(_choices(kind)))
     try:
-        kinds("mixer")[kind].model_validate(drawn)
+        kind.model_validate(drawn)
     except ValidationError:  # choices that exclude each other
-        return {"kind": kind}
+        return needed
     return drawn
 
 
 def _choices(kind: type[Part]) -> Iterator[tuple[str, st.SearchStrategy[Any]]]:
-    """Yield the fields of a kind that say yes or no or name one of several, and its heads."""
+    """Yield the fields of a kind that say yes or no or name one of several."""
     for name, field in kind.model_fields.items():
         if name in ("kind", "lifetime", "commit"):
             continue
@@ -88,8 +93,6 @@ def _choices(kind: type[Part]) -> Iterator[tuple[str, st.SearchStrategy[Any]]]:
             yield name, st.booleans()
         elif get_origin(field.annotation) is Literal:
             yield name, st.sampled_from(get_args(field.annotation))
-        elif name == "heads":
-            yield name, _HEADS
 
 
 @st.composite
@@ -98,7 +101,7 @@ def mixers(draw: st.DrawFn, wish: Wish) -> Data:
     if not recurring() or draw(st.booleans()):
         return draw(attention(wish))
     when = {"lifetime": st.sampled_from(LIFETIMES), "commit": st.sampled_from(wish.commits)}
-    return draw(cells()) | {name: draw(values) for name, values in when.items()}
+    return draw(cells(wish)) | {name: draw(values) for name, values in when.items()}
 
 
 # -- blocks ----------------------------------------------------------------------------------------------------------

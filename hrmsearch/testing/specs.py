@@ -39,7 +39,7 @@ def _memories(draw: st.DrawFn, places: list[str], wish: Wish) -> list[Data]:
             "commit": draw(st.sampled_from(wish.commits)),
         }
         if recurring() and draw(st.booleans()):
-            fields = {"kind": "recurrent", "mixer": draw(cells()), "residual": draw(st.booleans())}
+            fields = {"kind": "recurrent", "mixer": draw(cells(wish)), "residual": draw(st.booleans())}
         else:
             fields = draw(_infini())
         memories.append({"at": place, **fields, **when})

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 @st.composite
 def nests(draw: st.DrawFn) -> tuple[str, ...]:
-    """Return overrides: a nest, a loader, and state that lives as long as the loader lets it."""
+    """Return overrides: a nest, a loader, and state that lives for any time, perhaps that of a mixer too."""
     passes = draw(st.integers(1, 3))
     span = draw(st.sampled_from(["{passes: 1}", f"{{passes: {passes}}}", "{windows: 1}", "{windows: 2}"]))
     step = "span" if "2}" in span and "windows" in span else draw(st.sampled_from(["span", "window"]))
@@ -24,7 +24,9 @@ def nests(draw: st.DrawFn) -> tuple[str, ...]:
     state = draw(st.sampled_from(["pass", "window", "stream"]))
     commit = draw(st.sampled_from(["every_pass", "last_pass"]))
     loader = draw(st.sampled_from(["shuffled", "contiguous"]))
+    cell = f"{{kind: slstm, heads: 2, lifetime: {state}, commit: {commit}}}"
     return (
+        *draw(st.sampled_from([(), (f"model.core.levels.H.block.mixer={cell}",)])),
         nest,
         f"task.loader={loader}",
         f"model.core.state={{lifetime: {state}, commit: {commit}}}",

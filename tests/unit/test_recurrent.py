@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import hrmsearch as hs
+from hrmsearch.analyses import validate
 from hrmsearch.errors import SpecError
 from hrmsearch.runtime import Array, Executable, Options, Pass, load_backend
 from hrmsearch.spec.load import resolved
@@ -146,3 +147,21 @@ def test_a_memory_renders_with_the_lifetime_that_its_mixer_takes_from_it() -> No
     spec = leaky(STACK, f"memory=[{MEMORY.format('input')}]")
     assert spec.model.memory[0].mixer.lifetime == "stream"
     assert resolved(hs.loads(hs.render(spec))) == resolved(spec)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "loader", "codes"),
+    [
+        ("lifetime: stream, commit: every_pass", "contiguous", {"HS101": "commit", "HS106": "commit"}),
+        ("lifetime: stream, commit: last_pass", "shuffled", {"HS103": "lifetime"}),
+        ("lifetime: window, commit: last_pass", "contiguous", {"HS108": "commit", "HS109": "lifetime"}),
+        ("lifetime: pass", "shuffled", {}),
+    ],
+)
+def test_what_is_wrong_with_a_mixers_state_is_said_at_its_mixer(mixer: str, loader: str, codes: dict[str, str]) -> None:
+    blocks = f"{{kind: stack, blocks: [{{kind: residual, repeat: 2, mixer: {{kind: leaky, {mixer}}}}}]}}"
+    levels = f"{{kind: hrm, inject: [H], state: {{lifetime: pass}}, levels: {{H: {{{LEVEL.format(mixer)}}}}}}}"
+    for core, read, place in ((blocks, "last", "blocks[0]"), (levels, "H", "levels.H.block")):
+        spec = leaky(core, f"task.loader={loader}", read=read, passes=2)
+        found = {one.code: one.field for one in validate(hs.lower(spec), spec)}
+        assert found == {code: f"model.core.{place}.mixer.{field}" for code, field in codes.items()}
