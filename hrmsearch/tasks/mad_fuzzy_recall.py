@@ -15,6 +15,7 @@ Integers = NDArray[np.int64]
 
 _LONGEST: Final = 3
 _PAIR: Final = 2 * _LONGEST
+_NO_KEY: Final = -1
 
 
 class MadFuzzyRecall(Mad):
@@ -45,7 +46,7 @@ class MadFuzzyRecall(Mad):
 
 @dataclass(slots=True)
 class _Motifs:
-    """A motif per row: `tokens` [rows, 3], of which the first `size` count."""
+    """A motif per row (or several): `tokens` [rows, 3], of which the first `size` count."""
 
     tokens: Integers
     size: Integers
@@ -73,24 +74,26 @@ class _Page:
         self._key, self._value = self._keys(), self._values()
         # where the body ends, with room for one pair more and for the question
         self._end = window - self._key.size - self._value.size - _PAIR
-        self._place = words.raw(rows).astype(np.uint64) % (self._end - _PAIR + 1).astype(np.uint64)
+        places = (self._end - _PAIR + 1).astype(np.uint64)
+        self._place = (words.raw(rows) % places).astype(np.int64)
 
     def written(self) -> tuple[Integers, Integers]:
         """Write the rows; return tokens and answers, of which the first `length` of a row count."""
-        codes, values = list[Integers](), list[_Motifs]()
-        shown = np.zeros(self._rows, bool)
+        # the pairs so far: the code of each key, and its value
+        codes = np.full((self._rows, self._tokens.shape[1] // 2), _NO_KEY)
+        values = _Motifs(np.zeros((*codes.shape, _LONGEST), np.int64), np.zeros(codes.shape, np.int64))
+        shown, at, step = np.zeros(self._rows, bool), np.arange(self._rows), 0
         while (going := self.length < self._end).any():
             key, value = self._keys(), self._values()
-            asked = (~shown & (self.length >= self._place.astype(np.int64))) | (key.code == self._key.code)
+            asked = (~shown & (self.length >= self._place)) | (key.code == self._key.code)
             key, value = self._key.where(asked, key), self._value.where(asked, value)
-            known = np.zeros(self._rows, bool)
-            for code, before in zip(codes, values, strict=True):
-                again = ~known & (code == key.code)
-                value, known = before.where(again, value), known | again
+            again = codes[:, :step] == key.code[:, None]
+            known, first = again.any(axis=1), again.argmax(axis=1) if step else at * 0
+            value = _Motifs(values.tokens[at, first], values.size[at, first]).where(known, value)
             self._write(key, value, going, known)
-            codes.append(np.where(going, key.code, -1))
-            values.append(value)
-            shown |= going & asked
+            codes[:, step] = np.where(going, key.code, _NO_KEY)
+            values.tokens[:, step], values.size[:, step] = value.tokens, value.size
+            shown, step = shown | (going & asked), step + 1
         self._write(self._key, self._value, np.ones(self._rows, bool), np.ones(self._rows, bool))
         return self._tokens, self._answers
 

@@ -8,9 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hrmsearch.errors import DataError
+from hrmsearch.ir import Nest
 from hrmsearch.ir.types import Lifetime
 from hrmsearch.tasks.base import Ids, Split
 from hrmsearch.tasks.loaders import Batch, eval_batches, order, train_batch_rows, train_batches
+from hrmsearch.train.nest import updates_per_epoch
 
 counts, rows, seeds = st.integers(1, 60), st.integers(1, 9), st.integers(0, 2**32)
 loaders = st.sampled_from(["shuffled", "contiguous"])
@@ -101,3 +103,43 @@ def test_impossible_requests_are_errors() -> None:
         train_batches([split], "shuffled", 0, 0, 0)
     with pytest.raises(DataError, match="a batch of 0 rows"):
         train_batches([split], "contiguous", 0, 0, 0)
+
+
+sections = st.lists(st.integers(1, 20), min_size=2, max_size=4)
+
+
+def sections_of(rows: list[int]) -> list[Split]:
+    """Return sections whose windows differ in length, so that a batch shows its section."""
+    return [split_of(count, window=i + 1) for i, count in enumerate(rows)]
+
+
+@given(sections, rows, seeds, st.integers(0, 9), st.data())
+def test_sections_are_mixed_batch_by_batch_and_dealt_whole(
+    counted: list[int], batch: int, seed: int, epoch: int, data: st.DataObject
+) -> None:
+    split = sections_of(counted)
+    whole = list(train_batches(split, "shuffled", batch, seed, epoch))
+    assert sorted(len(b.arrays["tokens"]) for b in whole) == sorted(train_batch_rows(counted, "shuffled", batch))
+    for i, section in enumerate(split):
+        dealt = [b.arrays["tokens"] for b in whole if b.arrays["tokens"].shape[1] == i + 1]
+        assert np.array_equal(np.sort(np.concatenate(dealt), axis=0), section.tokens)
+    for before, after in pairwise(whole):
+        same = before.arrays["tokens"].shape == after.arrays["tokens"].shape
+        assert after.reset == (Lifetime.WINDOW if same else Lifetime.STREAM)
+    start = data.draw(st.integers(0, len(whole)))
+    for got, expected in zip(train_batches(split, "shuffled", batch, seed, epoch, start), whole[start:], strict=True):
+        assert np.array_equal(got.arrays["tokens"], expected.arrays["tokens"])
+
+
+def test_sections_come_in_another_order_in_every_epoch() -> None:
+    split = sections_of([20, 20, 20])
+    widths = {tuple(b.arrays["tokens"].shape[1] for b in train_batches(split, "shuffled", 1, 0, e)) for e in range(5)}
+    assert len(widths) == 5
+
+
+def test_sections_are_no_stream() -> None:
+    with pytest.raises(DataError, match="windows of several lengths are no stream; use the loader 'shuffled'"):
+        train_batches(sections_of([4, 4]), "contiguous", 2, 0, 0)
+    nest = Nest(1, ("windows", 2), "span", "shuffled", True, 4)
+    with pytest.raises(DataError, match=r"windows of several lengths cannot share a span; use nest.backprop in passes"):
+        updates_per_epoch([4, 4], nest, 2)
