@@ -21,7 +21,21 @@ class Tinygrad(Dialect):
     kinds = KINDS
     helpers = HELPERS
     reserved = frozenset(
-        {"self", "Tensor", "DType", "dtypes", "functools", "math", "float", "range", "PASS", "WINDOW", "STREAM"}
+        {
+            "self",
+            "Tensor",
+            "DType",
+            "dtypes",
+            "functools",
+            "math",
+            "Callable",
+            "float",
+            "range",
+            "zip",
+            "PASS",
+            "WINDOW",
+            "STREAM",
+        }
     )
     own_names = frozenset(dir(object))
     bases = ""
@@ -33,6 +47,7 @@ class Tinygrad(Dialect):
     def head(self, body: str) -> list[str]:
         """Return the imports that the rest needs."""
         standard = [f"import {name}" for name in ("functools", "math") if f"{name}." in body]
+        standard += ["from collections.abc import Callable"] if "Callable[" in body else []
         names = "Tensor, dtypes" if "dtypes." in body else "Tensor"
         types = ["from tinygrad.dtype import DType"] if ": DType" in body else []
         return ["", *standard, *([""] if standard else []), f"from tinygrad import {names}", *types]
@@ -106,5 +121,8 @@ def _initial(rule: Any, sizes: list[int | None], helper: Helper) -> Expr:
         return py.binary(py.call("Tensor.randn", *shape), "*", float(value))
     if name == "trunc_normal":
         return py.call(helper("trunc_normal"), *sizes, std=float(value))
+    if name == "values":
+        row = py.call("Tensor", [float(number) for number in value])
+        return py.method(row, "expand", *sizes[:-1], -1) if len(sizes) > 1 else row
     low, high = map(float, value)
     return py.call("Tensor.uniform", *shape, low=low, high=high)

@@ -12,6 +12,8 @@ from typing import Final
 from tinygrad.dtype import DType, dtypes
 from tinygrad.tensor import Tensor
 
+from hrmsearch_tinygrad.scans import SCAN_HELPERS, unbind
+
 
 def wide(x: Tensor) -> Tensor:
     """Return x in at least float32."""
@@ -45,9 +47,44 @@ def log1p(x: Tensor) -> Tensor:
     return (x.abs() < 0.5).where(series * ratio, (1.0 + x).log())
 
 
+def erf(x: Tensor) -> Tensor:
+    """Return the error function in double precision, from rational functions (Cody 1969, Math. Comp. 23)."""
+
+    def horner(at: Tensor, *coefficients: float) -> Tensor:
+        value = at.const_like(coefficients[0])
+        for coefficient in coefficients[1:]:
+            value = value * at + coefficient
+        return value
+
+    near, far = x.clamp(-0.5, 0.5), x.abs().maximum(0.46875)
+    square = near.square()
+    up = horner(square, 0.185777706184603153, 3.16112374387056560, 113.864154151050156, 377.485237685302021,
+                3209.37758913846947)  # fmt: skip
+    down = horner(square, 1.0, 23.6012909523441209, 244.024637934444173, 1282.61652607737228, 2844.23683343917062)
+    over = horner(far, 2.15311535474403846e-8, 0.564188496988670089, 8.88314979438837594, 66.1191906371416295,
+                  298.635138197400131, 881.952221241769090, 1712.04761263407058, 2051.07837782607147,
+                  1230.33935479799725)  # fmt: skip
+    under = horner(far, 1.0, 15.7449261107098347, 117.693950891312499, 537.181101862009858, 1621.38957456669019,
+                   3290.79923573345963, 4362.61909014324716, 3439.36767414372164, 1230.33935480374942)  # fmt: skip
+    tail = 1.0 - (-far.square()).exp() * over / under
+    return (x.abs() < 0.46875).where(near * up / down, x.sign() * tail)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Return x times the normal distribution at x."""
+    return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
+
+
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """Return x / sqrt(mean(x^2) + eps) over the last axis, computed in at least float32."""
     h = wide(x)
+    return (h * (h.square().mean(-1, keepdim=True) + eps).rsqrt()).cast(x.dtype)
+
+
+def layer_norm(x: Tensor, eps: float) -> Tensor:
+    """Return (x - mean) / sqrt(variance + eps) over the last axis, computed in at least float32."""
+    h = wide(x)
+    h = h - h.mean(-1, keepdim=True)
     return (h * (h.square().mean(-1, keepdim=True) + eps).rsqrt()).cast(x.dtype)
 
 
@@ -86,11 +123,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = Fals
     return scores.softmax(-1) @ v
 
 
-def unbind(x: Tensor, dim: int) -> list[Tensor]:
-    """Return the slices of a tensor along an axis."""
-    return [part.squeeze(dim) for part in x.split(1, dim)]
-
-
 def restore(start: Tensor, state: dict[str, Tensor] | None, path: str, reset: int | Tensor, lifetime: int) -> Tensor:
     """Return the carried state, with its start in the rows whose reset reaches its lifetime."""
     if state is None or (isinstance(reset, int) and reset >= lifetime):
@@ -111,10 +143,10 @@ def trunc_normal(*shape: int, std: float) -> Tensor:
 
 
 #: sources by name; a function comes after those that it calls
-HELPERS: Final[Mapping[str, str]] = {
+HELPERS: Final[Mapping[str, str]] = SCAN_HELPERS | {
     function.__name__: inspect.getsource(function)
     for function in (
-        wide, sigmoid, silu, expm1, log1p, rms_norm, rope_angles, rope_cos, rope_sin, rope, attention, unbind, restore,
-        trunc_normal,
+        wide, sigmoid, silu, expm1, log1p, erf, gelu, rms_norm, layer_norm, rope_angles, rope_cos, rope_sin, rope,
+        attention, restore, trunc_normal,
     )
 }  # fmt: skip

@@ -8,10 +8,12 @@ from hrmsearch.emission import syntax as py
 from hrmsearch.emission.contraction import factors
 from hrmsearch.emission.kinds import COMMON, first, reduction, sliced
 from hrmsearch.emission.operands import aligned, dim, filled, operands_of
+from hrmsearch.emission.scans import recurrence
 from hrmsearch.emission.syntax import Expr
 from hrmsearch.ir.graph import Op
 from hrmsearch.ir.ops import einsum_letters
 from hrmsearch.ir.types import DType, Size
+from hrmsearch_tinygrad.scans import DEFAULT, FORMS
 
 #: number formats that are no floats
 INTEGERS: Mapping[DType, str] = {DType.I32: "dtypes.int32", DType.I8: "dtypes.int8", DType.BOOL: "dtypes.bool"}
@@ -85,7 +87,8 @@ def _slice(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     start, size = op.attrs["start"], Size.of(op.attrs["size"])
     if start == 0 and size == op.operands[0].type.size(op.attrs["axis"]):
         return x[0]
-    return sliced(op, x[0], start, scope.size(size + start))
+    end = size + start
+    return sliced(op, x[0], start, None if start < 0 and end.known == 0 else scope.size(end))
 
 
 def _concat(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
@@ -122,6 +125,13 @@ def _rms_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return py.binary(normed, "*", x[1]) if len(x) > 1 else normed
 
 
+def _layer_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
+    normed = py.call(scope.helper("layer_norm"), x[0], float(op.attrs["eps"]))
+    for sign, value in zip("*+", x[1:], strict=False):
+        normed = py.binary(normed, sign, value)
+    return normed
+
+
 def _cross_entropy(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     logits, targets = x
     if op.operands[0].type.dtype != DType.WIDE:
@@ -140,7 +150,7 @@ KINDS: Mapping[str, Kind] = {
     **{
         kind: _method(kind) for kind in ("exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "softplus", "abs", "sign")
     },
-    **{kind: _helper(kind) for kind in ("log1p", "expm1", "sigmoid", "silu")},
+    **{kind: _helper(kind) for kind in ("log1p", "expm1", "erf", "sigmoid", "silu", "gelu")},
     "maximum": _bound("maximum"),
     "minimum": _bound("minimum"),
     "where": _where,
@@ -159,6 +169,8 @@ KINDS: Mapping[str, Kind] = {
     "softmax": _softmax,
     "argmax": _argmax,
     "rms_norm": _rms_norm,
+    "layer_norm": _layer_norm,
     "rope": _helper("rope"),
     "cross_entropy": _cross_entropy,
+    "linear_scan": recurrence(FORMS, DEFAULT),
 }

@@ -8,11 +8,12 @@ from hrmsearch.emission import syntax as py
 from hrmsearch.emission.contraction import factors
 from hrmsearch.emission.kinds import COMMON, first, reduction, sliced
 from hrmsearch.emission.operands import aligned, dim, filled, operands_of
+from hrmsearch.emission.scans import recurrence
 from hrmsearch.emission.syntax import Expr
 from hrmsearch.ir.graph import Op
 from hrmsearch.ir.ops import einsum_letters
 from hrmsearch.ir.types import DType, Size
-from hrmsearch_torch.scans import linear_scan
+from hrmsearch_torch.scans import DEFAULT, FORMS
 
 #: number formats that are no floats
 INTEGERS: Mapping[DType, str] = {DType.I32: "torch.int32", DType.I8: "torch.int8", DType.BOOL: "torch.bool"}
@@ -190,5 +191,5 @@ KINDS: Mapping[str, Kind] = {
     "layer_norm": _layer_norm,
     "rope": _rope,
     "cross_entropy": _cross_entropy,
-    "linear_scan": linear_scan,
+    "linear_scan": recurrence(FORMS, DEFAULT),
 }
