@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -175,6 +175,35 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StartCost:
+    """What it takes to begin training: launches of every span's train step, seconds to the end of the first one."""
+
+    kernels: tuple[int, ...]
+    seconds: float
+
+
+@runtime_checkable
+class PrintsKernels(Protocol):
+    """A backend that can show the kernels it would run on a device, whether or not that device is here."""
+
+    def kernels(self, graph: Graph, options: Options, spans: Sequence[Span]) -> str:
+        """Return one source file with the kernels of a forward pass and of every span's train step.
+
+        Raises BackendError for a device that it cannot write for.
+        """
+        ...
+
+
+@runtime_checkable
+class CountsKernels(Protocol):
+    """A backend whose compiling is slow enough that a user wants to know before a run."""
+
+    def start_cost(self, graph: Graph, options: Options, spans: Sequence[Span]) -> StartCost:
+        """Compile a graph, take the train step of every span, and return what that took."""
+        ...
+
+
 @cache
 def load_backend(name: str) -> Backend:
     """Return the backend registered under a name.
@@ -196,6 +225,28 @@ def prepared(graph: Graph, backend: str = "torch", device: str = "cpu", rows: in
     """
     target = load_backend(backend).target(device)
     return passes.run(graph, passes.pipeline(target if rows is None else replace(target, rows=rows)))
+
+
+Capability = TypeVar("Capability")
+
+
+def capable(name: str, capability: type[Capability], does: str) -> Capability:
+    """Return a backend that has an optional capability, one of the protocols above.
+
+    Raises BackendError where it has not, with what the capability `does` and the backends that have it.
+    """
+    backend = load_backend(name)
+    if isinstance(backend, capability):
+        return backend
+    others = [other for other in backend_names() if _has(other, capability)]
+    raise BackendError(f"backend {name!r} cannot {does}; these can: {', '.join(others) or 'none that is installed'}")
+
+
+def _has(name: str, capability: type[Any]) -> bool:
+    try:
+        return isinstance(load_backend(name), capability)
+    except BackendError:
+        return False
 
 
 def compile(

@@ -3,7 +3,9 @@
 # tinygrad's own annotations are partial
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 import numpy as np
@@ -17,15 +19,36 @@ Array = NDArray[Any]
 Tensors = dict[str, Tensor]
 
 
+_HAVE_MEMORY: ContextVar[bool] = ContextVar("have_memory", default=True)
+
+
+@contextmanager
+def without_memory() -> Generator[None]:
+    """Make tensors without memory, to which nothing is written, so that their device need not be here."""
+    before = _HAVE_MEMORY.set(False)
+    try:
+        yield
+    finally:
+        _HAVE_MEMORY.reset(before)
+
+
+def have_memory() -> bool:
+    """Return whether tensors get memory here."""
+    return _HAVE_MEMORY.get()
+
+
 def empty(shape: Sequence[Any], dtype: DType) -> Tensor:
     """Return a tensor with memory but without values, to be written by a step."""
     made = Tensor.empty(*shape, dtype=dtype)
-    _memory(made)
+    if have_memory():
+        _memory(made)
     return made
 
 
 def write(tensor: Tensor, array: Array) -> None:
     """Copy an array into the memory of a tensor."""
+    if not have_memory():
+        return
     given = np.ascontiguousarray(array, dtype=np.dtype(tensor.dtype.fmt))
     host = Buffer("NPY", given.size, tensor.dtype, opaque=given)
     _memory(tensor).copy_from(host)

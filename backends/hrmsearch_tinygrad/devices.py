@@ -17,6 +17,7 @@ from typing import Final
 from tinygrad.device import Device
 from tinygrad.dtype import DType, dtypes
 from tinygrad.helpers import DEV, Context
+from tinygrad.renderer import Renderer
 
 from hrmsearch.errors import BackendError
 from hrmsearch.runtime import Precision
@@ -47,18 +48,35 @@ def pick(name: str, precision: Precision) -> str:
     `auto` is the device that `DEV` names, else the fastest; `CUDA:1` is the second GPU. Raises BackendError for a
     device that is not here, with those that are, and for one that lacks the precision.
     """
-    kind, _, index = name.upper().partition(":")
-    if kind == "AUTO":
-        kind = DEV.device or next(iter(available()), "CPU")
-        name = f"{name} (DEV={kind})" if DEV.device else name
-    if why := _refusal(kind):
+    found, index = kind(name), name.partition(":")[2]
+    if why := _refusal(found):
         raise BackendError(f"device {name!r}: {why}; available: {', '.join(available()) or 'none'}")
-    count = Device[kind].count() if index else 1
+    count = Device[found].count() if index else 1
     if index and not (index.isdecimal() and int(index) < count):
-        raise BackendError(f"device {name!r}: {kind} has {count} here, counted from 0")
-    if _wanted(precision) not in Device[kind].renderer.supported_dtypes():
+        raise BackendError(f"device {name!r}: {found} has {count} here, counted from 0")
+    check_precision(name, precision, Device[found].renderer)
+    return Device.canonicalize(f"{found}:{index or 0}")
+
+
+def kind(name: str) -> str:
+    """Return which of `NAMES` a user calls `name`; the device need not be here.
+
+    Raises BackendError for any other.
+    """
+    found = name.upper().partition(":")[0]
+    if found == "AUTO":
+        found = DEV.device or next(iter(available()), "CPU")
+        name = f"{name} (DEV={found})" if DEV.device else name
+    if found not in NAMES:
+        raise BackendError(f"device {name!r}: hrmsearch runs tinygrad on {', '.join(sorted(NAMES))}, or auto")
+    return found
+
+
+def check_precision(name: str, precision: Precision, renderer: Renderer) -> None:
+    """Raise BackendError where what writes a device's kernels lacks the precision."""
+    wanted = dtypes.bfloat16 if precision == "bfloat16" else DTYPES[precision]
+    if wanted not in renderer.supported_dtypes():
         raise BackendError(f"device {name!r} has no {precision}; use float32 or another device")
-    return Device.canonicalize(f"{kind}:{index or 0}")
 
 
 def as_default(device: str) -> Context:
@@ -70,14 +88,8 @@ def as_default(device: str) -> Context:
     return Context(DEV=[replace(target, device=device), target, *DEV.value])
 
 
-def _wanted(precision: Precision) -> DType:
-    return dtypes.bfloat16 if precision == "bfloat16" else DTYPES[precision]
-
-
 def _refusal(name: str) -> str:
     """Return why a device cannot be used; nothing where it can."""
-    if name not in NAMES:
-        return "hrmsearch runs tinygrad on CPU, CUDA and METAL"
     if name == "CPU" and not shutil.which(compiler := os.environ.get("CC", "clang")):
         # asked first: tinygrad opens the device with helpers from its cache, and then fails at the first kernel
         return f"{compiler} was not found: tinygrad's CPU device needs it; apt-get install clang"

@@ -34,16 +34,17 @@ from hrmsearch_tinygrad.spans import by_path, lay
 class TinygradExecutable:
     """A graph as the tinygrad module that its emitted source defines.
 
-    source: the emitted file. program: the module and its parameters.
+    source: the emitted file. program: the module and its parameters. device: by default what `pick` makes of the one
+    in the options. replay: what runs the steps.
     """
 
-    def __init__(self, graph: Graph, options: Options) -> None:
+    def __init__(self, graph: Graph, options: Options, device: str = "", replay: Replay | None = None) -> None:
         self.graph = graph
         self.options = options
-        self.device = pick(options.device, options.dtype)
+        self.device = device or pick(options.device, options.dtype)
         self.program = Program(graph, options.dtype, self.device)
         self.source = self.program.source
-        self._replay = Replay()
+        self._replay = replay or Replay()
         self._reached: dict[Hashable, set[str]] = {}
         with self._here():
             drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())

@@ -20,7 +20,7 @@ from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Graph
 from hrmsearch.ir.types import DType, Type
 from hrmsearch.runtime import Precision
-from hrmsearch_tinygrad.arrays import Tensors
+from hrmsearch_tinygrad.arrays import Tensors, have_memory
 from hrmsearch_tinygrad.devices import DTYPES, as_default
 from hrmsearch_tinygrad.emit import emit
 from hrmsearch_tinygrad.randomness import drawing_from
@@ -56,7 +56,9 @@ class Program:
         self.kept: Format = DTYPES[precision]
         self._compute: Format = dtypes.bfloat16 if precision == "bfloat16" else self.kept
         with self.here(), drawing_from({}, {}):
-            self._model: Any = load_source(self.source, graph.name, f"tinygrad {device} {precision}").Model()
+            # a module keeps its tables, so one whose tables have no memory is a module of its own
+            setting = f"tinygrad {device} {precision}" + ("" if have_memory() else ", without memory")
+            self._model: Any = load_source(self.source, graph.name, setting).Model()
             held: Tensors = get_state_dict(self._model)
             self.params = {path: self._parameter(held[path]) for path in graph.params}
         self.trained = {path: param for path, param in self.params.items() if held[path].is_param}

@@ -17,14 +17,15 @@ class Replay:
     """
 
     def __init__(self) -> None:
-        self._captured: dict[Hashable, Any] = {}
+        #: TinyJits by the keys of their steps
+        self.captured: dict[Hashable, Any] = {}
 
     def __call__(self, key: Hashable, step: Step, *tensors: list[Tensor]) -> Any:
         """Run a step; its function is called only where no step with that key was captured."""
-        if key not in self._captured:
+        if key not in self.captured:
             captured: Any = TinyJit(step)
             # tinygrad would run the first call as it is, so that what a step makes for good is made before the capture;
             # here everything that lasts has its memory by then
             captured.cnt = 1
-            self._captured[key] = captured
-        return self._captured[key](*tensors)
+            self.captured[key] = captured
+        return self.captured[key](*tensors)

@@ -1,9 +1,12 @@
 """Arguments and options that several commands share."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from hrmsearch.spec.model import Spec
 
 
 class SpecName(click.types.StringParamType):
@@ -36,6 +39,23 @@ device = click.option(
     metavar="NAME",
     help="Where it runs; `hrmsearch doctor` lists devices.",
 )
+batch = click.option("--batch", type=click.IntRange(min=1), metavar="B", help="Rows to count for; the spec's batch.")
+tokens = click.option(
+    "--tokens", type=click.IntRange(min=1), metavar="T", help="Tokens to count for; the spec's window."
+)
 run_dir = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 run_backend = click.option("--backend", metavar="NAME", help="In place of the backend that trained it.")
 run_device = click.option("--device", metavar="NAME", help="In place of the device that trained it.")
+
+
+def shape(spec: "Spec", batch: int | None, tokens: int | None) -> tuple[int, int]:
+    """Return the rows and tokens to count for, those of the spec where an option leaves them out.
+
+    Raises HrmsearchError for more tokens than a window holds.
+    """
+    from hrmsearch.errors import HrmsearchError
+
+    window: int = spec.task.window
+    if tokens is not None and tokens > window:
+        raise HrmsearchError(f"--tokens {tokens}: a window of {spec.name} holds {window}")
+    return batch or spec.train.batch, tokens or window

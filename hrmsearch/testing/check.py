@@ -103,18 +103,19 @@ def check(
     model: Spec | Executable,
     *,
     backend: str | None = None,
+    device: str = "cpu",
     examples: int = EXAMPLES,
     seed: int = 0,
     enlarge: float = ENLARGE,
 ) -> Report:
     """Return what the analyses say of a model and which invariants hold of it, each on a number of random examples.
 
-    A spec is compiled in float64 at its own widths; rows and tokens are few. An executable is tested in its own
-    precision and gets its weights back; name its backend to include what needs a second one. backend: by default the
-    first of `PREFERRED` that is usable. enlarge: initial weights are made so many times larger, so that small leaks
-    show; 0 takes the spec's own (see `Subject.weigh`). The same seed draws the same examples.
+    A spec is compiled for a device in float64 at its own widths; rows and tokens are few. An executable is tested in
+    its own precision and gets its weights back; name its backend to include what needs a second one. backend: by
+    default the first of `PREFERRED` that is usable. enlarge: initial weights are made so many times larger, so that
+    small leaks show; 0 takes the spec's own (see `Subject.weigh`). The same seed draws the same examples.
     """
-    subject = prepare(model, backend, enlarge)
+    subject = prepare(model, backend, enlarge, device)
     found = validate(subject.graph, subject.spec)
     before = subject.executable.snapshot()
     try:
@@ -124,13 +125,13 @@ def check(
     return Report(subject.graph.name, subject.backend, found, outcomes)
 
 
-def replay(model: Spec | Executable, text: str, *, backend: str | None = None) -> Outcome:
+def replay(model: Spec | Executable, text: str, *, backend: str | None = None, device: str = "cpu") -> Outcome:
     """Run one example again, from the `replay` of an outcome that failed.
 
     Raises ReplayError for a text that cannot be read or does not fit the model.
     """
     one, enlarge, values = _parsed(text)
-    subject = prepare(model, backend, enlarge)
+    subject = prepare(model, backend, enlarge, device)
     if reason := one.unless(subject):
         return Outcome(one.name, one.claim, "not applicable", reason)
     before, begun = subject.executable.snapshot(), time.perf_counter()
@@ -226,10 +227,12 @@ def _failure(subject: Subject, one: Invariant, draws: Drawn | Replayed) -> str:
     return ""
 
 
-def prepare(model: Spec | Executable, backend: str | None = None, enlarge: float = ENLARGE) -> Subject:
+def prepare(
+    model: Spec | Executable, backend: str | None = None, enlarge: float = ENLARGE, device: str = "cpu"
+) -> Subject:
     """Return a model ready to be tested; see `check` for the arguments."""
     if isinstance(model, Spec):
-        name, graph, options = backend or default_backend(), lower(model), Options(dtype="float64")
+        name, graph, options = backend or default_backend(), lower(model), Options(device, "float64")
         executable, spec = _compiled(graph, name, options), model
     else:
         name, graph, options = backend, model.graph, model.options

@@ -12,6 +12,8 @@ from hrmsearch.train.loading import LoadedRun as LoadedRun
 from hrmsearch.train.loading import evaluate as evaluate
 from hrmsearch.train.loading import load_run as load_run
 from hrmsearch.train.options import RunOptions as RunOptions
+from hrmsearch.train.probing import kernels_for as kernels_for
+from hrmsearch.train.probing import start_cost_for as start_cost_for
 from hrmsearch.train.reproducing import Comparison as Comparison
 from hrmsearch.train.reproducing import reproduce as reproduce
 from hrmsearch.train.running import run as run

@@ -2,7 +2,7 @@
 
 from hrmsearch.ir import Graph
 from hrmsearch.optim.base import Optimizer
-from hrmsearch.runtime import Executable, Training, compile, load_backend, prepared
+from hrmsearch.runtime import Executable, Options, Training, load_backend, prepared
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.options import RunOptions
 
@@ -13,9 +13,14 @@ def compile_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = 
     With `training` it has the spec's optimiser, clip and moving average. Raises BackendError where the backend or the
     device is missing.
     """
+    chosen = options_for(spec, graph, options, training)
+    return load_backend(options.backend).compile(prepared_for(spec, graph, options), chosen)
+
+
+def options_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = True) -> Options:
+    """Return what a backend is told of how a spec is to run; with `training`, how its parameters move."""
     rule = training_of(spec, graph) if training else None
-    more = {"training": rule, "optimize": options.optimize, "capture": options.capture}
-    return compile(graph, options.backend, options.device, spec.train.precision, rows=spec.train.batch, **more)
+    return Options(options.device, spec.train.precision, rule, options.optimize, options.capture)
 
 
 def prepared_for(spec: Spec, graph: Graph, options: RunOptions) -> Graph:

@@ -50,8 +50,9 @@ def test_doctor_shows_packages_backends_compilers_and_corpora() -> None:
     done = invoke("doctor")
     assert done.exit_code == 0
     assert done.output.startswith("Python 3.")
-    for line in ("hrmsearch  ", "numpy  ", "reference on cpu  NumPy, float64", "cc  ", "pydoc  "):
-        assert any(row.startswith(line) for row in done.output.splitlines()), line
+    rows = [" ".join(row.split()) for row in done.output.splitlines()]
+    for line in ("hrmsearch ", "numpy ", "reference on cpu NumPy, float64", "cc ", "pydoc "):
+        assert any(row.startswith(line) for row in rows), line
 
 
 def test_doctor_says_what_a_missing_torch_costs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,3 +74,14 @@ def test_doctor_survives_a_broken_framework(monkeypatch: pytest.MonkeyPatch) -> 
     assert done.exit_code == 0
     assert "broken" in done.output
     assert "OSError: libtorch.so: undefined symbol" in done.output
+
+
+def test_doctor_says_what_tinygrad_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("tinygrad", reason="tinygrad is not installed")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    rows = invoke("doctor").output.splitlines()
+    (device,) = (row for row in rows if row.startswith("tinygrad on CPU  "))
+    assert "clang was not found: tinygrad's CPU device needs it; apt-get install clang" in device
+    (compiler,) = (row for row in rows if row.startswith("clang  "))
+    assert compiler.split(maxsplit=3)[1:] == ["not", "found", "tinygrad's CPU device needs it: apt-get install clang"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @options.spec
 @options.overrides
 @click.option("--backend", metavar="NAME", help="What runs the model; torch where it is installed, else the reference.")
+@options.device
 @click.option("--examples", type=click.IntRange(min=1), metavar="N", help="Random examples per invariant.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What draws the examples.")
 @click.option("--replay", metavar="EXAMPLE", help="Run only this example, which failed before, as it was printed.")
@@ -24,6 +25,7 @@ def command(
     spec: str,
     overrides: tuple[str, ...],
     backend: str | None,
+    device: str,
     examples: int | None,
     seed: int,
     replay: str | None,
@@ -43,15 +45,16 @@ def command(
 
     loaded = load(spec, overrides)
     if replay is not None:
-        outcome = replay_example(loaded, replay, backend=backend)
+        outcome = replay_example(loaded, replay, backend=backend, device=device)
         print_json(outcome.as_json()) if as_json else click.echo(str(outcome))
         _finish(ok=not outcome.stops)
         return
-    report = check_spec(loaded, backend=backend, examples=examples or EXAMPLES, seed=seed)
+    report = check_spec(loaded, backend=backend, device=device, examples=examples or EXAMPLES, seed=seed)
     if as_json:
         print_json(report.as_json())
     else:
-        _print(report, ["hrmsearch", "check", spec, *(word for one in overrides for word in ("--set", one))])
+        again = ["hrmsearch", "check", spec, *(word for one in overrides for word in ("--set", one))]
+        _print(report, [*again, "--backend", report.backend, "--device", device])
     _finish(ok=report.ok)
 
 
@@ -69,7 +72,7 @@ def _print(report: "Report", again: Sequence[str]) -> None:
     rows = [(it.name, it.verdict, f"{it.examples}", it.claim if it.examples else it.reason) for it in report.outcomes]
     print_table(Table(["invariant", "", "examples", "claim, or why it does not apply"], "llrl", [rows]))
     for outcome in report.failed:
-        click.echo(f"{_failure(outcome, [*again, '--backend', report.backend])}\n")
+        click.echo(f"{_failure(outcome, again)}\n")
     click.echo(_verdict(report))
 
 

@@ -17,8 +17,8 @@ _COSTS: Final = {
     "matplotlib": "no figures: pip install 'hrmsearch[plots]'",
     "optuna-dashboard": "no dashboard for studies: pip install 'hrmsearch[dashboard]'",
     "cc": "no compiled kernels on the CPU and no torch.compile: install gcc or clang",
-    "clang": "tinygrad cannot run on the CPU: install clang",
-    "nvcc": "nothing that runs here; only hand-written CUDA would need it",
+    "clang": "tinygrad's CPU device needs it: apt-get install clang",
+    "nvcc": "nothing that runs here; the tests compile printed CUDA kernels with it",
 }
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hrmsearch.analyses import Diagnostic
     from hrmsearch.ir import Graph
     from hrmsearch.passes import CompilerPass
+    from hrmsearch.runtime import StartCost
     from hrmsearch.spec.model import Spec
 
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 @click.option("--print-between", is_flag=True, help="Print the IR as lowered and after each compiler pass.")
 @options.backend
 @options.device
-@click.option("--batch", type=click.IntRange(min=1), metavar="B", help="Rows to count for; the spec's batch.")
-@click.option("--tokens", type=click.IntRange(min=1), metavar="T", help="Tokens to count for; the spec's window.")
+@options.batch
+@options.tokens
+@click.option("--first-steps", is_flag=True, help="Also compile, and say what the first train steps take.")
 @options.as_json
 def command(
     spec: str,
@@ -37,20 +39,22 @@ def command(
     device: str,
     batch: int | None,
     tokens: int | None,
+    first_steps: bool,
     as_json: bool,
 ) -> None:
     """Show what SPEC becomes and what it costs.
 
     Prints the IR as a backend is given it for a device, after the compiler passes, then parameters, states, and costs
     of that IR. Nothing is compiled: a linear scan takes the fastest form that was measured, whatever is installed here.
-    With the CODE of a diagnostic, such as HS101, prints its page.
+    With --first-steps the backend does compile, and trains on one blank window: kernels of each step, seconds to the
+    end of the first. With the CODE of a diagnostic, such as HS101, prints its page.
     """
     if re.fullmatch(r"HS\d+", spec):
         _page(spec)
         return
     if as_json and print_between:
         raise click.UsageError("--json prints one object, so --print-between has no place in it")
-    explained = _explain(spec, overrides, passes, backend, device, batch, tokens)
+    explained = _explain(spec, overrides, passes, backend, device, batch, tokens, first_steps)
     if as_json:
         _for_programs(explained)
         return
@@ -72,6 +76,9 @@ class _Explained:
     steps: "Sequence[CompilerPass]"
     batch: int
     tokens: int
+    backend: str
+    device: str
+    first_steps: bool
 
     def graphs(self) -> "Iterator[tuple[str, Graph]]":
         """Yield the graph as lowered and after each compiler pass, with what made it."""
@@ -93,6 +100,15 @@ class _Explained:
 
         return validate(self.lowered, self.spec)
 
+    def start(self) -> "StartCost | None":
+        """Take the first train steps and return what they took, if that was asked for."""
+        from hrmsearch.train import RunOptions, start_cost_for
+
+        if not self.first_steps:
+            return None
+        chosen = RunOptions(self.backend, self.device)
+        return start_cost_for(self.spec, self.lowered, chosen, self.batch, self.tokens)
+
 
 def _explain(
     name: str,
@@ -102,19 +118,17 @@ def _explain(
     device: str,
     batch: int | None,
     tokens: int | None,
+    first_steps: bool,
 ) -> _Explained:
     from hrmsearch.cli.compiler_passes import named
-    from hrmsearch.errors import HrmsearchError
     from hrmsearch.lowering import lower
     from hrmsearch.runtime import foreseen
     from hrmsearch.spec.load import load
 
     spec = load(name, overrides)
-    rows, window = batch or spec.train.batch, spec.task.window
-    steps = named(passes, foreseen(backend, device, rows))
-    if tokens is not None and tokens > window:
-        raise HrmsearchError(f"--tokens {tokens}: a window of {name} holds {window}")
-    return _Explained(spec, lower(spec), steps, rows, tokens or window)
+    shape = options.shape(spec, batch, tokens)
+    steps = named(passes, foreseen(backend, device, shape[0]))
+    return _Explained(spec, lower(spec), steps, *shape, backend, device, first_steps)
 
 
 def _for_programs(explained: _Explained) -> None:
@@ -134,6 +148,8 @@ def _for_programs(explained: _Explained) -> None:
         "diagnostics": list(map(record, explained.diagnostics())),
         "ir": text(graph),
     }
+    if start := explained.start():
+        data["start"] = {"backend": explained.backend, "device": explained.device, **asdict(start)}
     print_json(data)
 
 
@@ -164,3 +180,7 @@ def _for_people(explained: _Explained) -> None:
     per_token = costs.flops_per_token
     click.echo(f"training takes {per_token:,.0f} FLOP a token in contractions, over all passes of a full window\n")
     click.echo(listing(explained.diagnostics()))
+    if start := explained.start():
+        kernels = ", then ".join(map(str, start.kernels))
+        click.echo(f"\n{explained.backend} on {explained.device}: {kernels} kernels a step; ", nl=False)
+        click.echo(f"the first step ends after {start.seconds:.1f} s")
