@@ -6,7 +6,7 @@ although a is unknown: sums cancel exactly. The largest sum over a row, or a col
 is at most 1 at every step is at most 1 over all steps, also where the steps differ.
 
 A real matrix [[X, -Y], [Y, X]] is the complex one X + iY. Sizes of complex entries are followed through products and
-sums of (real, imaginary) pairs down to r cos(w), r sin(w).
+sums of (real, imaginary) pairs down to r cos(w), r sin(w), and to quotients that `quotients` bounds.
 """
 
 import math
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from hrmsearch.analyses.polynomials import Poly
+from hrmsearch.analyses.quotients import within
 from hrmsearch.analyses.terms import Term, Terms
 
 Matrix = Sequence[Sequence[Term]]
@@ -154,6 +155,8 @@ class Sizes:
             case ("neg", (x,)), ("neg", (y,)):
                 return self.modulus(x, y)
             case (("cos", (x,)), ("sin", (y,))) | (("sin", (x,)), ("cos", (y,))) if x is y:
+                return Poly.number(1.0)
+            case ("div", (x, d)), ("div", (y, e)) if d is e and within(x, y, d):
                 return Poly.number(1.0)
             case ("mul", (x, y)), ("mul", (u, v)) if shared := _shared((x, y), (u, v)):
                 factor, first, second = shared

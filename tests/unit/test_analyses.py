@@ -218,6 +218,33 @@ def test_recurrences_are_stable_by_construction_or_told(transition: Build, sever
     assert told == ([severity] if severity else [])
 
 
+DAMPINGS: list[tuple[Build, str | None]] = [
+    (lambda b, w: b.exp(w), None),
+    (lambda b, w: w * w, None),
+    (lambda b, w: w, "warning"),
+    (lambda b, w: -b.exp(w), "error"),
+]
+
+
+@pytest.mark.parametrize(("damping", "severity"), DAMPINGS)
+def test_a_bilinear_oscillator_is_stable_where_it_is_damped(damping: Build, severity: str | None) -> None:
+    """(1 + z) / (1 - z) for z = -p + iq as [[re, -im], [im, re]]: at most 1 in size for p >= 0, whatever q."""
+
+    def build(b: Builder, x: Value) -> Value:
+        w = param(b, "w", "D:4")
+        p, q = damping(b, w), param(b, "q", "D:4")
+        d = (1.0 + p) * (1.0 + p) + q * q
+        re, im = (1.0 - p * p - q * q) / d, 2.0 * q / d
+        one = w.type.with_axes([*w.type.axes, axis("N", 1), axis("M", 1)])
+        rows = [b.concat("M", *(b.broadcast(entry, one) for entry in row)) for row in ((re, -im), (im, re))]
+        drive = b.broadcast(x, x.type.with_axes([*x.type.axes, axis("N", 2)]))
+        states, _ = b.linear_scan(b.concat("N", *rows), drive, b.zeros(drive.type.without("T")), mix=("N", "M"))
+        return b.sum(states, "N")
+
+    told = [one.severity for one in validate(graph_of(build)) if one.code == "HS105"]
+    assert told == ([severity] if severity else [])
+
+
 def test_a_scan_costs_its_body_at_every_position() -> None:
     def build(b: Builder, x: Value) -> Value:
         w = param(b, "w", "I:4", "D:4")
