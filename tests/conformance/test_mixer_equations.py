@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from hrmsearch.blocks.hl_kernel import HLKernel
 from hrmsearch.blocks.mlstm import MLSTM
+from hrmsearch.blocks.s4d import S4D
 from hrmsearch.blocks.slstm import SLSTM
+from hrmsearch.ir import initial_params
 from hrmsearch.runtime import Array
 from tests.mixers import close, starts, streamed
 
@@ -209,6 +213,66 @@ def test_mlstm_is_its_equations_in_every_form(
     wanted = mlstm(params, inputs["x"], inputs, conv is not None, 1e-3)
     for _, outputs in alone.everywhere(params, inputs):
         close(outputs, wanted)
+
+
+# -- S4D ---------------------------------------------------------------------------------------------------------------
+
+
+def s4d(p: Arrays, x: Array, start: Array, mixer: S4D) -> dict[str, Array]:
+    """The published layer, as a recurrence in complex numbers."""
+    dt, a = np.exp(p["log_dt"])[:, None], -np.exp(p["log_a_re"]) + 1j * p["a_im"]
+    if mixer.discretize == "zoh":
+        keep, take = np.exp(dt * a), (np.exp(dt * a) - 1) / a
+    else:
+        keep, take = (1 + dt * a / 2) / (1 - dt * a / 2), dt / (1 - dt * a / 2)
+    c, state, y = (p["c_re"] + 1j * p["c_im"]) * take, start[..., 0] + 1j * start[..., 1], np.zeros_like(x)
+    for t in range(x.shape[1]):
+        state = keep * state + x[:, t, :, None]
+        y[:, t] = 2 * (c * state).real.sum(-1)
+    y = y + p["skip"] * x
+    y = y * special.ndtr(y) if mixer.activation == "gelu" else y
+    if mixer.output != "none":
+        gate = sigmoid(y @ p["w_gate"] + p["b_gate"]) if mixer.output == "glu" else 1.0
+        y = (y @ p["w_out"] + p["b_out"]) * gate
+    return {"out": y, "s1": np.stack([state.real, state.imag], -1)}
+
+
+@settings(max_examples=25)
+@given(
+    SHAPES,
+    st.builds(
+        S4D,
+        state=st.sampled_from([2, 4, 6]),
+        discretize=st.sampled_from(["zoh", "bilinear"]),
+        init=st.sampled_from(["lin", "inv"]),
+        activation=st.sampled_from(["gelu", "none"]),
+        output=st.sampled_from(["glu", "linear", "none"]),
+        form=st.sampled_from(["auto", "step", "chunk", "fft", "scan"]),
+    ),
+    st.integers(1, 3),
+    SEEDS,
+)
+def test_s4d_is_its_equations_in_every_form(shape: tuple[int, int], mixer: S4D, width: int, seed: int) -> None:
+    rows, tokens = shape
+    alone = streamed(mixer, width)
+    params = alone.params(seed, 0.5)
+    inputs = drawn(alone.graph.inputs, {"B": rows, "T": tokens}, np.random.default_rng(seed))
+    wanted = s4d(params, inputs["x"], inputs["s0"], mixer)
+    for _, outputs in alone.everywhere(params, inputs):
+        close(outputs, wanted)
+
+
+@pytest.mark.parametrize(
+    ("init", "frequencies"),
+    [("lin", [0.0, 3.14159265, 6.28318531]), ("inv", [9.54929659, 1.90985932, 0.38197186])],
+)
+def test_s4d_begins_with_the_published_diagonals(init: Literal["lin", "inv"], frequencies: list[float]) -> None:
+    """For a state of 6: pi n, and (6 / pi) (6 / (2n + 1) - 1), written out."""
+    began = initial_params(streamed(S4D(state=6, init=init, dt=(0.01, 0.1)), 50).graph, 0)
+    np.testing.assert_allclose(began["a_im"], np.tile(frequencies, (50, 1)), rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(np.exp(began["log_a_re"]), 0.5)
+    dt = np.exp(began["log_dt"])
+    assert 0.01 <= dt.min() < 0.02 < 0.05 < dt.max() <= 0.1
 
 
 def drawn(types: Mapping[str, Any], sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, Array]:

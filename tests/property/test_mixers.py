@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from hrmsearch.blocks.hl_kernel import HLKernel
 from hrmsearch.blocks.mlstm import MLSTM
 from hrmsearch.blocks.recurrent import Recurrent
+from hrmsearch.blocks.s4d import S4D
 from hrmsearch.blocks.slstm import SLSTM
+from hrmsearch.errors import FieldError
 from hrmsearch.runtime import Array
+from hrmsearch.testing.spec_parts import recurring
 from tests.mixers import after, close, in_pieces, starts, streamed
 
 DIM, ROWS = 4, 2
@@ -25,6 +28,8 @@ MIXERS: dict[str, Callable[[], Recurrent]] = {
     "mlstm": lambda: MLSTM(heads=2, width=8),
     "mlstm in chunks": lambda: MLSTM(heads=2, width=8, block=2, chunk=3),
     "mlstm by tokens": lambda: MLSTM(heads=1, width=8, conv=None, chunk=1, start="zero"),
+    "s4d": lambda: S4D(state=4),
+    "s4d bilinear": lambda: S4D(state=6, discretize="bilinear", init="inv", form="chunk"),
 }
 mixers = pytest.mark.parametrize("name", MIXERS)
 seeds = st.integers(0, 2**16)
@@ -46,6 +51,10 @@ class Case:
     def going_on(self, rows: int, tokens: int) -> dict[str, Array]:
         """Return a stream that goes on from a state which a few tokens have left."""
         return self.begun(rows, tokens) | after(self.step.run(self.params, self.begun(rows, 3, 2.0)))
+
+
+def test_every_mixer_that_recurs_is_here() -> None:
+    assert {make().kind for make in MIXERS.values()} == set(recurring())
 
 
 @mixers
@@ -85,6 +94,11 @@ def test_a_hidden_token_leaves_the_state_as_it_was(name: str, tokens: int, mask:
             seen = {n: array[:1] for n, array in inputs.items()} | {"x": inputs["x"][:1, write[0]]}
             wanted = case.step.run(case.params, seen)
             close({n: array[:1] for n, array in states.items()}, {n: v for n, v in wanted.items() if n != "out"})
+
+
+def test_a_convolution_cannot_hide_tokens() -> None:
+    with pytest.raises(FieldError, match="no fft form; say auto"):
+        streamed(S4D(state=4, form="fft"), DIM, write=True)
 
 
 @mixers

@@ -15,6 +15,7 @@ EXPECTED = {
     "transformer": [],
     "slstm": [],
     "mlstm": [],
+    "s4d": [],
     "deepsup_transformer": [],
     "hrm": ["HS102"],
     "hrm_simultaneous": ["HS102"],
