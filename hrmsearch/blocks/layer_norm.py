@@ -29,9 +29,9 @@ class LayerNorm(Norm):
 
 
 def head_norm(b: Builder, x: Value, eps: float) -> Value:
-    """Return x, whose axes end with A and a head width in any order with others, with each head normalised by itself.
+    """Return x, which has an axis A and a head width last, with each head of each token normalised by itself.
 
-    The gain has an entry per channel, `norm.gain` [A, K]; there is no bias.
+    The gain `norm_gain` has an entry per channel; there is no bias.
     """
     heads, width = x.type.axes[x.type.index("A")], x.type.axes[-1]
     return b.op("layer_norm", x, eps=eps) * b.param("norm_gain", (heads, width), "ones")

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hrmsearch as hs
+from hrmsearch.analyses import validate
 from hrmsearch.blocks.hl_kernel import HLKernel
 from hrmsearch.blocks.mlstm import MLSTM
 from hrmsearch.blocks.recurrent import Recurrent
@@ -14,6 +16,8 @@ from hrmsearch.blocks.s4d import S4D
 from hrmsearch.blocks.slstm import SLSTM
 from hrmsearch.errors import FieldError
 from hrmsearch.runtime import Array
+from hrmsearch.testing.check import examine, prepare
+from hrmsearch.testing.invariants import invariants
 from hrmsearch.testing.spec_parts import recurring
 from tests.mixers import after, close, in_pieces, starts, streamed
 
@@ -152,3 +156,16 @@ def test_long_streams_and_large_gates_stay_finite_in_float32(name: str, scale: f
     gradients = case.step.gradients(case.params, inputs, {n: np.ones_like(v) for n, v in outputs.items()}, "float32")
     for array in (*outputs.values(), *gradients.values()):
         assert np.isfinite(array).all()
+
+
+STREAMING = ("model.core.blocks[0].mixer.lifetime=stream", "task.loader=contiguous")
+TINY = ("model.dim=8", "model.core.blocks[0].repeat=1", "task.window=6")
+
+
+@pytest.mark.parametrize("spec", ["slstm", "mlstm", "s4d"])
+def test_a_shipped_mixer_is_sound_as_a_stream_and_may_be_cut_anywhere(spec: str) -> None:
+    tiny = hs.load(spec, [*STREAMING, *TINY])
+    assert not validate(hs.lower(tiny), tiny)
+    subject = prepare(tiny)
+    for name in ("step-chunk-whole", "causality", "reset-rows", "commits"):
+        assert examine(subject, invariants()[name]).verdict == "held", name
