@@ -93,6 +93,13 @@ class TaskData:
         del seed, epoch  # a text is the same in every epoch
         return [self.splits["train"]]
 
+    def rows_at_once(self, split: str, batch: int) -> int:
+        """Return how many rows of a split to score at a time: `batch`, or fewer where they are longer than in training.
+
+        A batch of them then holds no more tokens than one of training.
+        """
+        return max(1, min(batch, batch * self.train_window // self.splits[split].window))
+
     def controls(self) -> Sequence[Control]:
         """Return the controls of this task; computed when asked, since they may take seconds."""
         return ()

@@ -89,7 +89,7 @@ def evaluate(
 ) -> Evaluation:
     """Score a split of the run's corpus, or of another one, after each of `passes` passes.
 
-    Nothing is chosen by it. `batch` rows at a time (`train.batch` by default) only if windows are independent of each
+    Nothing is chosen by it. `batch` rows at a time (by default as in training) only if windows are independent of each
     other: with a contiguous loader the split is one stream, as in validation. Raises DataError for a corpus that cannot
     be had, a split that does not exist, and no pass at all.
     """
@@ -98,8 +98,8 @@ def evaluate(
     data = run.data if corpus is None else _on(run.task, corpus).load()
     if split not in data.splits:
         raise DataError(f"there is no split {split!r}; there are {', '.join(data.splits)}")
-    found = data.splits[split]
-    scores = score(run.executable, found, run.task, batch=batch or run.spec.train.batch, count=passes)
+    found, train = data.splits[split], run.spec.train
+    scores = score(run.executable, found, run.task, batch=batch or data.rows_at_once(split, train.batch), count=passes)
     identity = Identity(data.provenance["corpus"], data.provenance["sha256"], run.manifest["spec_hash"])
     controls = _about(data.controls(), split)
     return Evaluation(split, data.headline, identity, found.judged, scores, controls)

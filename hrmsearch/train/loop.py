@@ -156,8 +156,8 @@ class Trainer:
         self._watcher.epoch(event)
 
     def _score(self, split: str) -> tuple[Score, ...]:
-        plan = self._job.plan
-        return score(self._judge, plan.data.splits[split], plan.task, batch=self._train.batch)
+        plan, data = self._job.plan, self._job.plan.data
+        return score(self._judge, data.splits[split], plan.task, batch=data.rows_at_once(split, self._train.batch))
 
     def _record(self, train: Iterable[Score], valid: Iterable[Score]) -> None:
         p = self.progress
