@@ -14,7 +14,7 @@ _STEMS = {
     "cross_entropy": "nll",
     "less": "mask", "equal": "mask", "and": "mask", "or": "mask", "not": "mask", "gather": "rows", "sigmoid": "gate",
     "silu": "gate", "gelu": "gate", "amax": "peak", "abs": "size", "cumsum": "running", "cummax": "running",
-    "argmax": "best",
+    "argmax": "best", "linear_scan": "states",
 }  # fmt: skip
 
 

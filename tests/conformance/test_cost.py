@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 import hrmsearch as hs
 from hrmsearch.analyses import cost
-from hrmsearch.ir import Graph
-from hrmsearch.ir.ops import einsum_words, op_kinds
+from hrmsearch.ir import Graph, parse, verify
+from hrmsearch.ir.ops import LINEAR_SCAN_FORMS, einsum_words, op_kinds
 from hrmsearch.ir.types import Lifetime
 from hrmsearch.passes import expand
 from hrmsearch.passes import run as simplify
+from hrmsearch.passes.forms import in_form
 from hrmsearch.runtime import Carry, Options, Pass, load_backend
 from hrmsearch.spec.load import shipped
 from hrmsearch.spec.model import Spec
@@ -126,3 +127,51 @@ def test_symbolic_amounts_are_the_numeric_ones(name: str) -> None:
         symbolic = amount.symbolic()
         values = {symbol: {"B": 3, "T": 17}[symbol.name] for symbol in symbolic.free_symbols}
         assert symbolic.subs(values) == amount.at({"B": 3, "T": 17})
+
+
+SCAN = """
+graph "scan" {
+  nest passes=1 backprop=passes:1 step=span loader=contiguous causal=true window=20
+  main {
+    at ""
+    %tokens = input() {name="tokens"} : i32[B, T]
+    %reset = input() {name="reset"} : i8[B]
+    %table = param() {path="table", init={"normal": 1.0}, trainable=true} : compute[C:5, D:6, N:3]
+    %start = param() {path="start", init="zeros", trainable=true} : compute[D:6, N:3]
+    %gates = param() {path="gates", init="zeros", trainable=true} : compute[C:5, A]
+    %a = TRANSITION : compute[A]
+    %x = gather(%table, %tokens) : compute[B, T, D:6, N:3]
+    %h = state(%start, %reset) {path="h", lifetime="stream", commit="every_pass"} : compute[B, D:6, N:3]
+    %y, %last = linear_scan(%a, %x, %h) {axis="T", mix=MIX, form=null} : compute[B, T, D:6, N:3]; compute[B, D:6, N:3]
+    %loss = sum(%y) {axes=["B", "T", "D", "N"]} : compute[]
+    output "loss" = %loss
+    commit "h" = %last
+  }
+}
+"""
+
+
+def scan(axes: str, mix: str, *, varying: bool) -> Graph:
+    """Return a graph that is little more than one linear scan with a learned transition."""
+    transition = "gather(%gates, %tokens)" if varying else 'param() {path="a", init="zeros", trainable=true}'
+    text = SCAN.replace("compute[C:5, A]", f"compute[C:5, {axes}]").replace("TRANSITION", transition)
+    return verify(parse(text.replace("compute[A]", f"compute[{'B, T, ' * varying}{axes}]").replace("MIX", mix)))
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize(("axes", "mix"), [("D:6, N:3", "null"), ("D:6, N:3, M:3", '["N", "M"]')])
+def test_a_linear_scan_costs_its_recurrence_in_every_form(axes: str, mix: str, varying: bool) -> None:
+    graph, sizes = scan(axes, mix, varying=varying), {"B": 2, "T": 7}
+    price, entries = cost(graph), 2 * 7 * 6 * 3
+    products = 0 if mix == "null" else 2 * entries * 3
+    assert [price.fresh.forward.at(sizes), price.carried.forward.at(sizes)] == [products] * 2
+    # one gradient for the transition and one for the state before it, which a carried start does not need
+    assert price.fresh.backward.at(sizes) == 2 * products
+    assert price.carried.backward.at(sizes) == 2 * products - products // 7
+    # an elementwise transition multiplies and adds, matrices only add what their products do not; and the loss is a sum
+    assert price.fresh.elementwise.at(sizes) == entries * (3 if mix == "null" else 2)
+    for form in LINEAR_SCAN_FORMS:
+        assert cost(in_form(graph, form)) == price
+    model, carry = compiled(graph, 2, 7)
+    for one, reset in ((price.fresh, Lifetime.STREAM), (price.carried, Lifetime.NONE)):
+        assert (one.forward.at(sizes), one.training.at(sizes)) == counted(model, [call(graph, 2, 7, reset)], carry)
