@@ -116,8 +116,8 @@ class LinearScan(torch.autograd.Function):
         before = torch.cat((start.unsqueeze(dim), states.narrow(dim, 0, states.shape[dim] - 1)), dim)
         if ctx.add is not torch.addcmul:
             a, before = a.transpose(0, 1), before.transpose(0, 1)
-        later = a.flip(dim).roll(1, dim)
-        grad_b = LinearScan.apply(ctx.form, ctx.add, later, grads[0].flip(dim), torch.zeros_like(start), dim).flip(dim)
+        later, back = a.flip(dim).roll(1, dim), grads[0].contiguous().flip(dim)
+        grad_b = LinearScan.apply(ctx.form, ctx.add, later, back, torch.zeros_like(start), dim).flip(dim)
         grad_a = (grad_b * before).sum_to_size(ctx.saved_tensors[0].shape) if ctx.needs_input_grad[2] else None
         grad_start = multiply(ctx.add, a.select(dim, 0), grad_b.select(dim, 0))
         return None, None, grad_a, grad_b, grad_start, None

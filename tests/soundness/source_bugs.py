@@ -43,10 +43,10 @@ BUGS: tuple[Bug, ...] = (
         emitted_wrong((_LAST_TICK, f"        with torch.no_grad():\n    {_LAST_TICK}")),
     ),
     Bug(
-        "scan-starts-from-nothing",
-        "a parallel scan forgets its start at the first step",
+        "scan-forgets",
+        "a linear scan does not go on from the state it just computed",
         ("scan-forms", "step-chunk-whole", "values"),
-        emitted_wrong(("(h.unsqueeze(dim), even)", "(0.0 * h.unsqueeze(dim), even)")),
+        emitted_wrong(("h = add(b_t, a_t, h)\n        states.append(h)", "states.append(add(b_t, a_t, h))")),
         ("recurrent",),
     ),
     Bug(
