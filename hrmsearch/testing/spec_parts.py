@@ -109,8 +109,9 @@ def mixers(draw: st.DrawFn, wish: Wish) -> Data:
 
 @st.composite
 def blocks(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
-    """Draw a block; `deep` ones may be made of blocks."""
-    kind = draw(st.sampled_from(["transformer", "residual", *(["stack", "hrm"] if deep else [])]))
+    """Draw a block; `deep` ones may be made of blocks, fewer and flatter ones."""
+    plain = ["transformer", "residual"]
+    kind = draw(st.sampled_from([*plain, *plain, "stack", "hrm"] if deep else plain))
     if kind == "stack":
         return {"kind": "stack", **draw(lists(wish))}
     if kind == "hrm":
@@ -124,9 +125,9 @@ def blocks(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
 
 @st.composite
 def lists(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
-    """Draw a list of one to three layers: in order, repeated, or by position."""
+    """Draw a list of one or two layers, in order or repeated, and in `deep` ones of three by position."""
     first = draw(blocks(wish, deep=deep))
-    form = draw(st.sampled_from(["one", "repeat", "two", "position"]))
+    form = draw(st.sampled_from(["one", "repeat", "two", *(["position"] if deep else [])]))
     if form == "one":
         return {"blocks": [first]}
     if form == "repeat":
@@ -138,10 +139,10 @@ def lists(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
 
 
 @st.composite
-def _level_names(draw: st.DrawFn) -> dict[str, int]:
+def _level_names(draw: st.DrawFn, most: int) -> dict[str, int]:
     """Draw levels by name with their periods, fastest first."""
     period, periods = 1, dict[str, int]()
-    for i, name in enumerate(draw(st.sampled_from([["L"], ["L", "H"], ["L", "M", "H"]]))):
+    for i, name in enumerate(draw(st.sampled_from([["L"], ["L", "H"], ["L", "M", "H"]][:most]))):
         period *= draw(st.integers(1, 2)) if i else 1
         periods[name] = period
     return periods
@@ -156,10 +157,11 @@ def _gradients(draw: st.DrawFn, ticks: int) -> Any:
 
 @st.composite
 def levels(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
-    """Draw the fields of levels on their clocks."""
-    periods, cycles = draw(_level_names()), draw(st.integers(1, 2))
+    """Draw the fields of levels on their clocks; `deep` ones are up to three, with up to two layers and cycles."""
+    most = 2 if deep else 1
+    periods, cycles = draw(_level_names(most + 1)), draw(st.integers(1, most))
     parts: Data = {
-        name: {"period": period, "layers": draw(st.integers(1, 2)), "block": draw(blocks(wish, deep=deep))}
+        name: {"period": period, "layers": draw(st.integers(1, most)), "block": draw(blocks(wish, deep=deep))}
         for name, period in periods.items()
     }
     start = {
