@@ -167,7 +167,10 @@ class Backend(Protocol):
         ...
 
     def target(self, device: str) -> Target:
-        """Return what a graph is compiled for on a device: its kind, and the forms of a linear scan there."""
+        """Return what a graph is compiled for on a device, which need not be here: its kind, and the forms of scans.
+
+        Raises BackendError for a kind of device that the backend does not know.
+        """
         ...
 
     def devices(self) -> Mapping[str, str]:
@@ -221,7 +224,7 @@ def load_backend(name: str) -> Backend:
 def prepared(graph: Graph, backend: str = "torch", device: str = "cpu", rows: int | None = None) -> Graph:
     """Return a graph as a backend is given it: after the compiler passes. `rows` is what a batch will hold, if known.
 
-    Raises BackendError for a backend or device that cannot be used.
+    Raises BackendError for a backend that cannot be used and a kind of device that it does not know.
     """
     target = load_backend(backend).target(device)
     return passes.run(graph, passes.pipeline(target if rows is None else replace(target, rows=rows)))

@@ -7,6 +7,7 @@ from hrmsearch.runtime import Options, Span, StartCost, Target
 from hrmsearch_tinygrad.devices import devices, kind
 from hrmsearch_tinygrad.emit import emit
 from hrmsearch_tinygrad.executable import TinygradExecutable
+from hrmsearch_tinygrad.scans import FORMS
 from hrmsearch_tinygrad.starting import kernels, start_cost
 
 
@@ -27,11 +28,11 @@ class Backend:
         return emit(graph)
 
     def target(self, device: str) -> Target:
-        """Return the kind of a device, which need not be here; a linear scan is run by its definition.
+        """Return the kind of a device, which need not be here, and the forms of a linear scan.
 
         Raises BackendError for a device that tinygrad is not used on.
         """
-        return Target(self.name, kind(device).lower(), offered=())
+        return Target(self.name, kind(device).lower(), offered=tuple(FORMS))
 
     def kernels(self, graph: Graph, options: Options, spans: Sequence[Span]) -> str:
         """Return one file with the kernels of a forward pass and of every span's train step, in the device's language.
@@ -41,10 +42,7 @@ class Backend:
         return kernels(graph, options, spans)
 
     def start_cost(self, graph: Graph, options: Options, spans: Sequence[Span]) -> StartCost:
-        """Take the train step of every span from nothing, and return what that took.
-
-        Raises BackendError for a device that is not here.
-        """
+        """Take the train step of every span from nothing, and return what that took."""
         return start_cost(graph, options, spans)
 
     def devices(self) -> Mapping[str, str]:

@@ -27,9 +27,9 @@ class Backend:
         return emit(graph)
 
     def target(self, device: str) -> Target:
-        """Return the kind of a device and the forms of a linear scan, the same on every device.
+        """Return the kind of a device, here or not, and the forms of a linear scan, the same on every device.
 
-        Raises BackendError for a device that is not here.
+        Raises BackendError for a kind that torch does not have.
         """
         return Target(self.name, kind(device), tuple(FORMS))
 

@@ -42,15 +42,13 @@ def _mps() -> str:
 
 
 def kind(name: str) -> str:
-    """Return the kind of device that a user calls `name`, such as `cuda`; `auto` is the fastest.
+    """Return the kind of device that a user calls `name`, whether it is here or not; `auto` is the fastest that is.
 
-    Raises BackendError for one that is not here, with those that are.
+    Raises BackendError for a kind that torch does not have.
     """
-    usable = available()
-    found = usable[0] if name == "auto" else name.partition(":")[0]
-    if found not in usable:
-        why = devices().get(found, "torch has no such device")
-        raise BackendError(f"device {name!r}: {why}; available: {', '.join(usable)}, auto")
+    found = available()[0] if name == "auto" else name.partition(":")[0]
+    if found not in devices():
+        raise _absent(name, "torch has no such device")
     return found
 
 
@@ -60,6 +58,8 @@ def pick(name: str, precision: Precision) -> torch.device:
     Raises BackendError for one that is not here, with those that are.
     """
     found = kind(name)
+    if found not in available():
+        raise _absent(name, devices()[found])
     try:
         device = torch.device(found if name == "auto" else name)
     except RuntimeError as error:
@@ -69,3 +69,7 @@ def pick(name: str, precision: Precision) -> torch.device:
     if found == "mps" and precision == "float64":
         raise BackendError("device 'mps' has no float64; use float32 or another device")
     return device
+
+
+def _absent(name: str, why: str) -> BackendError:
+    return BackendError(f"device {name!r}: {why}; available: {', '.join(available())}, auto")

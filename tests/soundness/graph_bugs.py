@@ -7,6 +7,7 @@ from hrmsearch.blocks import ticking
 from hrmsearch.blocks.infini import Infini
 from hrmsearch.blocks.ticks import Tick
 from hrmsearch.ir import Axis, Builder, DType, Graph, Op, Size, Type, Value
+from hrmsearch.ir.chunks import chunked
 from tests.soundness.planting import (
     Bug,
     after,
@@ -98,7 +99,6 @@ def _off_by_one(periods: dict[str, int], cycles: int) -> list[Tick]:
 
 _write: Any = vars(Infini)["_write"]
 _there: Any = vars(Infini)["_there"]
-_chunks: Any = vars(Infini)["_chunks"]
 
 
 def _unmasked(self: Infini, b: Builder, write: Value, keys: Value) -> Value:
@@ -112,7 +112,7 @@ def _filled(self: Infini, b: Builder, x: Value, size: int, write: Value | None) 
     there = _there(self, b, x, size, write)
     if write is None:
         return b.op("equal", there, there)
-    hidden = _chunks(self, b, b.where(write, b.full(0.0, Type(DType.COMPUTE)), 1.0), size)
+    hidden = chunked(b, b.where(write, b.full(0.0, Type(DType.COMPUTE)), 1.0), size)
     return b.op("less", hidden, 0.5)
 
 

@@ -51,5 +51,13 @@ def test_an_unknown_backend_names_those_that_are_installed() -> None:
     assert done.stderr.startswith("hrmsearch: unknown backend 'trch'; installed: reference, ")
 
 
+def test_source_can_be_had_for_a_device_that_is_not_here() -> None:
+    pytest.importorskip("torch")
+    for device, code in (("cuda:7", 0), ("tpu", 2)):
+        done = CliRunner().invoke(app, ["compile", "transformer", "--device", device])
+        assert done.exit_code == code
+    assert done.stderr.startswith("hrmsearch: device 'tpu': torch has no such device; available: ")
+
+
 def test_overrides_reach_the_source() -> None:
     assert "D:96" in invoke("--set", "model.dim=96").stdout
