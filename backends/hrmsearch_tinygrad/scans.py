@@ -9,8 +9,8 @@ them. A forward and its gradient over 256 steps compile in 9 s by `by_scan` (26 
 `by_step` has kernels of its own for every eight steps, so that it is for a few steps only.
 """
 
-# tinygrad's own annotations are partial
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# tinygrad's own annotations are partial, and leave open that sizes are numbers
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportArgumentType=false
 
 import inspect
 from collections.abc import Callable, Mapping

@@ -2,20 +2,20 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import hrmsearch as hs
 from hrmsearch import passes
 from hrmsearch.errors import BackendError
 from hrmsearch.ir import Graph, Lifetime
-from hrmsearch.runtime import Array, Executable, Options, Pass, backend_names, load_backend
+from hrmsearch.runtime import Array, Executable, Options, Pass, load_backend
 from hrmsearch.spec.load import shipped
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing import specs
 from hrmsearch_reference import ReferenceExecutable
+from tests.backends import COMPILING, QUICK
 
-OTHERS = [name for name in backend_names() if name != "reference"]
 # finite differences of the reference, with Richardson's correction, in float64
 GRADIENT = 1e-6
 
@@ -63,13 +63,30 @@ def assert_same(graph: Graph, backend: str, *, rows: int, seed: int) -> None:
             np.testing.assert_allclose(got[name], value, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("backend", QUICK)
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_spec_gives_the_same_values_and_carries_on_every_backend(name: str, backend: str) -> None:
     assert_same(passes.run(hs.lower(hs.load(name))), backend, rows=2, seed=0)
 
 
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", COMPILING)
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_spec_gives_the_same_values_and_carries_where_it_is_compiled_first(name: str, backend: str) -> None:
+    assert_same(passes.run(hs.lower(hs.load(name))), backend, rows=2, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", COMPILING)
+@settings(max_examples=3, phases=[Phase.generate])
+@given(spec=specs(), rows=st.integers(1, 3), seed=st.integers(0, 2**16))
+def test_any_spec_gives_the_same_values_and_carries_where_it_is_compiled_first(
+    backend: str, spec: Spec, rows: int, seed: int
+) -> None:
+    assert_same(passes.run(hs.lower(spec)), backend, rows=rows, seed=seed)
+
+
+@pytest.mark.parametrize("backend", QUICK)
 @settings(max_examples=25)
 @given(spec=specs(), rows=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_any_spec_gives_the_same_values_and_carries_on_every_backend(
@@ -92,7 +109,7 @@ def test_the_pipeline_keeps_the_values_of_the_reference(spec: Spec, seed: int) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("backend", QUICK)
 @settings(max_examples=4)
 @given(spec=specs(smooth=True), seed=st.integers(0, 2**16), span=st.integers(1, 2))
 def test_gradients_are_the_differences_of_the_reference_and_absent_where_it_has_none(
@@ -101,7 +118,7 @@ def test_gradients_are_the_differences_of_the_reference_and_absent_where_it_has_
     assert_gradients(spec, backend, seed, span)
 
 
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("backend", QUICK)
 @settings(max_examples=15)
 @given(spec=specs(smooth=True), seed=st.integers(0, 2**16), span=st.integers(1, 2))
 def test_gradients_along_a_direction_are_the_derivative_of_the_reference(

@@ -6,25 +6,14 @@ from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
 import hrmsearch as hs
-from hrmsearch.errors import BackendError
 from hrmsearch.passes.forms import in_form
-from hrmsearch.runtime import backend_names, load_backend
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing import specs
 from hrmsearch.testing.check import default_backend, examine, prepare
 from hrmsearch.testing.invariants import Drawn, Invariant, Subject, invariants
 from hrmsearch.testing.invariants.subject import Case
+from tests.backends import QUICK, usable
 from tests.leaky import leaky
-
-
-def _usable() -> list[str]:
-    found: list[str] = []
-    for name in backend_names():
-        try:
-            found.append(load_backend(name).name)
-        except BackendError:
-            continue
-    return found
 
 
 def _holds(subject: Subject, one: Invariant, data: st.DataObject) -> None:
@@ -39,7 +28,7 @@ def _holds(subject: Subject, one: Invariant, data: st.DataObject) -> None:
         raise
 
 
-@pytest.mark.parametrize("backend", _usable())
+@pytest.mark.parametrize("backend", usable(["reference", *QUICK]))
 @settings(max_examples=12)
 @given(spec=specs(), data=st.data())
 def test_every_invariant_but_causality_holds_of_any_spec(backend: str, spec: Spec, data: st.DataObject) -> None:
@@ -49,7 +38,7 @@ def test_every_invariant_but_causality_holds_of_any_spec(backend: str, spec: Spe
             _holds(subject, one, data)
 
 
-@pytest.mark.parametrize("backend", _usable())
+@pytest.mark.parametrize("backend", usable(["reference", *QUICK]))
 @settings(max_examples=25)
 @given(spec=specs(sound=True), data=st.data())
 def test_sound_specs_are_causal(backend: str, spec: Spec, data: st.DataObject) -> None:
