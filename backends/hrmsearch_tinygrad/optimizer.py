@@ -47,16 +47,22 @@ class Optimizer:
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the gradients' norm before clipping, and the parameters and slots, about to be written."""
         norm = sum((gradient.square().sum() for gradient in gradients.values()), Tensor(0.0)).sqrt()
-        clip = self._training.clip
-        # as torch.nn.utils.clip_grad_norm_ has it
-        factor = 1.0 if clip is None else (clip / (norm + 1e-6)).minimum(1.0)
+        count, width = (int(size) for size in numbers.shape)
+        factor = Tensor(1.0) if self._training.clip is None else self._factor(norm, self._training.clip)
+        # with the numbers in one tensor: tinygrad writes in place what is made from three tensors, not from four
+        numbers = numbers.flatten().cat(factor.cast(numbers.dtype).reshape(1)).contiguous()
         written: list[Tensor] = []
         for (path, gradient), row in zip(gradients.items(), rows, strict=True):
             held = [self._params[path], *self._slots[path].values()]
-            own = [numbers[row, i] for i in range(numbers.shape[1])]
-            moved = self._update.apply([held[0], gradient * factor, *held[1:]], own)
+            own = [numbers[row * width + i] for i in range(width)]
+            moved = self._update.apply([held[0], gradient * numbers[count * width], *held[1:]], own)
             written += [old.assign(new) for old, new in zip(held, moved, strict=True)]
         return norm, written
+
+    @staticmethod
+    def _factor(norm: Tensor, clip: float) -> Tensor:
+        """Return what gradients are scaled by, as torch.nn.utils.clip_grad_norm_ has it."""
+        return (clip / (norm + 1e-6)).minimum(1.0)
 
     # -- memory ------------------------------------------------------------------------------------------------------
 
