@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, State
+from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, Ran, State
 from hrmsearch.blocks.memory import Memory, Placed
 from hrmsearch.errors import FieldError
-from hrmsearch.ir import Builder, Context, DType, Graph, Nest, Type, Value, axis, verify
+from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Nest, Type, Value, axis, verify
 from hrmsearch.ir.module import Module
 from hrmsearch.losses.base import IGNORE, Loss
 from hrmsearch.spec.model import NestSpec, Spec
@@ -99,16 +99,17 @@ class _Lowering:
         if self.spec.task.bottleneck and not head.bottleneck:
             message = f"the task {self.spec.task.kind} takes a head that reads one position, such as 'autoencoder'"
             raise FieldError("model.head.kind", f"{message}; a head per token would copy its input")
-        streams = self._core(core, x, inside, trace)
-        y = self._through(streams[head.read], "output")
+        ran = self._core(core, x, inside, trace)
+        y = self._through(ran.streams[head.read], "output")
         with b.at("model.head"):
             logits = self.graph.outputs["logits"] = head.logits(b, y)
         if isinstance(q_head, QHead):
-            self.graph.outputs["q"] = q_head.apply(b, "q_head", streams[q_head.read], place="model.q_head")
+            self.graph.outputs["q"] = q_head.apply(b, "q_head", ran.streams[q_head.read], place="model.q_head")
         self._loss(self.spec.loss, logits)
         if self.spec.task.answers:
             with b.at("task"):
                 self.graph.outputs["predicted"] = b.op("argmax", logits, name="predicted", axis="C")
+        self.graph.outputs |= {f"{TELEMETRY}core.{name}": value for name, value in ran.telemetry.items()}
 
     def _placed(self, place: str) -> list[Placed]:
         return [
@@ -131,7 +132,7 @@ class _Lowering:
     def _propose(self, prefix: str, new: Mapping[str, Value]) -> None:
         self.graph.candidates |= {f"{prefix}.{name}": value for name, value in new.items()}
 
-    def _core(self, core: Core, x: Value, inside: Mapping[str, str], trace: bool) -> Mapping[str, Value]:
+    def _core(self, core: Core, x: Value, inside: Mapping[str, str], trace: bool) -> Ran:
         memories: dict[str, tuple[Placed, dict[str, Value]]] = {}
         for place, stream in inside.items():
             for placed in self._placed(place):
@@ -144,9 +145,8 @@ class _Lowering:
         self._propose("core", ran.candidates)
         for stream, (placed, _) in memories.items():
             self._propose(placed.prefix, ran.memories[stream])
-        self.graph.outputs |= {f"telemetry.core.{name}": value for name, value in ran.telemetry.items()}
         self.graph.outputs |= dict(ran.trace)
-        return ran.streams
+        return ran
 
     def _read(self, core: Core) -> set[str]:
         """Return the streams that heads read."""

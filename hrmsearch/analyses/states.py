@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-from hrmsearch.ir.graph import Graph, Op
+from hrmsearch.ir.graph import TELEMETRY, Graph, Op
 from hrmsearch.ir.types import Lifetime
 
 V = TypeVar("V")
@@ -13,13 +13,11 @@ ROWS, TOKENS = "B", "T"
 RESET, TARGETS = "reset", "targets"
 #: the outputs by role
 LOGITS, LOSS = "logits", "loss"
-#: outputs below this only watch: what nothing else reads has no effect
-_WATCHING = "telemetry."
 
 
 def effects(outputs: Mapping[str, V]) -> list[V]:
     """Return the outputs that a model is run for, not those that only watch it."""
-    return [value for name, value in outputs.items() if not name.startswith(_WATCHING)]
+    return [value for name, value in outputs.items() if not name.startswith(TELEMETRY)]
 
 
 def is_memory(state: Op) -> bool:

@@ -2,6 +2,7 @@
 
 from hrmsearch.ir.builder import Builder as Builder
 from hrmsearch.ir.builder import Context as Context
+from hrmsearch.ir.graph import TELEMETRY as TELEMETRY
 from hrmsearch.ir.graph import Function as Function
 from hrmsearch.ir.graph import Graph as Graph
 from hrmsearch.ir.graph import Nest as Nest

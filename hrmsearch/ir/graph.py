@@ -124,12 +124,16 @@ class Nest:
     window: int = 1
 
 
+#: outputs below this only watch a model: what nothing else reads has no effect
+TELEMETRY = "telemetry."
+
+
 @dataclass(eq=False, slots=True)
 class Graph:
     """One pass of a model, as data.
 
-    outputs maps names (`logits`, `loss`, ...) to values of `main`; candidates maps a state's path to the value proposed
-    for its next commit. places maps spec paths to `file:line:column`.
+    outputs maps names (`logits`, `loss`, `telemetry.core.ponder`, ...) to values of `main`; candidates maps a state's
+    path to the value proposed for its next commit. places maps spec paths to `file:line:column`.
     """
 
     name: str

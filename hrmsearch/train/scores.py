@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hrmsearch.errors import RunError
+from hrmsearch.ir import TELEMETRY
 from hrmsearch.tasks.base import Control
 
 
@@ -14,26 +15,30 @@ from hrmsearch.tasks.base import Control
 class Score:
     """What came of a split after a pass: `number` counts from 1, loss in nats per target.
 
-    metrics: what the task is judged by, by name, the first one leading; see `hrmsearch.tasks.judging`.
+    metrics: what the task is judged by, by name, the first one leading; see `hrmsearch.tasks.judging`. telemetry: what
+    the model told of itself, by output name, as the mean over windows.
     """
 
     number: int
     loss: float
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    telemetry: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __getitem__(self, metric: str) -> float:
         return self.loss if metric == "loss" else self.metrics[metric]
 
     def record(self) -> dict[str, Any]:
         """Return the score in the words of `metrics.jsonl`; an infinite perplexity is null."""
-        finite = {name: value if math.isfinite(value) else None for name, value in self.metrics.items()}
+        more = {**self.metrics, **self.telemetry}
+        finite = {name: value if math.isfinite(value) else None for name, value in more.items()}
         return {"pass": self.number, "loss": self.loss, **finite}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Score":
         """Return the score that a record holds."""
-        metrics = {name: value for name, value in record.items() if name not in ("pass", "loss")}
-        return cls(record["pass"], record["loss"], {name: math.inf if v is None else v for name, v in metrics.items()})
+        more = {name: math.inf if v is None else v for name, v in record.items() if name not in ("pass", "loss")}
+        telemetry = {name: more.pop(name) for name in list(more) if name.startswith(TELEMETRY)}
+        return cls(record["pass"], record["loss"], more, telemetry)
 
 
 #: what a record of a result holds beside the scores by split

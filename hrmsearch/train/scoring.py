@@ -1,10 +1,11 @@
 """Scoring a split: every window once, through the same nest of passes that trains, with a loss for each pass."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hrmsearch.ir import TELEMETRY, Graph
 from hrmsearch.runtime import Array, Carry, Executable
 from hrmsearch.tasks.base import Split, Task
 from hrmsearch.tasks.judging import Tally, chosen, of_loss
@@ -26,26 +27,21 @@ def score(
 
     The loader decides the rows: `contiguous` reads the split as one stream, so that state of lifetime `stream` has seen
     all text before a window; `shuffled` reads `batch` windows at a time, in document order. The targets are the same.
-    Every pass's loss is the summed loss over the summed number of targets, so short batches weigh what they hold.
+    Every pass's loss is the summed loss over the summed number of targets, so short batches weigh what they hold;
+    telemetry is the mean over windows.
     """
-    nest = executable.graph.nest
-    count = count or nest.passes
-    total, targets = np.zeros(count), np.zeros(count)
-    tallies = [Tally(task.vocabulary) for _ in range(count)]
+    graph = executable.graph
+    found = [_Pass(graph, task) for _ in range(count or graph.nest.passes)]
     carry: Carry | None = None
     rows = 0
-    for dealt in eval_batches(split, loader or nest.loader, batch):
+    for dealt in eval_batches(split, loader or graph.nest.loader, batch):
         if carry is None or rows_of(dealt) != rows:
             rows = rows_of(dealt)
             carry = executable.init_carry(rows, split.window)
-        for index, call in enumerate(passes(dealt, count)):
+        for one, call in zip(found, passes(dealt, len(found)), strict=True):
             outputs, carry = executable.eval_step(call, carry)
-            total[index] += _sum(outputs, "nll")
-            targets[index] += _sum(outputs, "count")
-            if task.answers:
-                tallies[index].add(outputs["predicted"], dealt.arrays["targets"])
-    shares = [tally.values() if task.answers else {} for tally in tallies]
-    return tuple(scored(i + 1, float(loss), task, shares[i]) for i, loss in enumerate(_means(total, targets)))
+            one.add(outputs, dealt.arrays["targets"])
+    return tuple(one.score(i + 1) for i, one in enumerate(found))
 
 
 def scored(number: int, loss: float, task: Task, shares: Mapping[str, float] | None = None) -> Score:
@@ -53,9 +49,32 @@ def scored(number: int, loss: float, task: Task, shares: Mapping[str, float] | N
     return Score(number, loss, chosen(task.metrics, of_loss(loss), shares or {}))
 
 
+class _Pass:
+    """The sums that make a pass's score: losses and answers over targets, telemetry over windows."""
+
+    def __init__(self, graph: Graph, task: Task) -> None:
+        self.task = task
+        self.loss = self.targets = 0.0
+        self.tally = Tally(task.vocabulary)
+        self.told = {name: 0.0 for name in graph.outputs if name.startswith(TELEMETRY)}
+        self.windows = 0
+
+    def add(self, outputs: Mapping[str, Array], targets: Array) -> None:
+        """Add what came of a batch of windows."""
+        self.loss += _sum(outputs, "nll")
+        self.targets += _sum(outputs, "count")
+        self.windows += len(targets)
+        for name in self.told:
+            self.told[name] += _sum(outputs, name)
+        if self.task.answers:
+            self.tally.add(outputs["predicted"], targets)
+
+    def score(self, number: int) -> Score:
+        """Return the means."""
+        shares = self.tally.values() if self.task.answers else {}
+        told = {name: total / self.windows for name, total in self.told.items()}
+        return replace(scored(number, self.loss / max(self.targets, 1.0), self.task, shares), telemetry=told)
+
+
 def _sum(outputs: Mapping[str, Array], name: str) -> float:
     return float(np.sum(outputs[name], dtype=np.float64))
-
-
-def _means(total: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    return total / np.maximum(targets, 1.0)

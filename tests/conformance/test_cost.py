@@ -28,6 +28,7 @@ PARAMS = {
     "transformer": 78_080,
     "slstm": 146_624,
     "mlstm": 148_128,
+    "xlstm_hrm": 146_832,
     "s4d": 153_280,
     "deepsup_transformer": 82_176,
     "hrm": 152_064,

@@ -21,6 +21,7 @@ PARAMS = {
     "transformer": 78080,
     "slstm": 146624,
     "mlstm": 148128,
+    "xlstm_hrm": 146832,
     "s4d": 153280,
     "deepsup_transformer": 82176,
 }

@@ -15,6 +15,7 @@ EXPECTED = {
     "transformer": [],
     "slstm": [],
     "mlstm": [],
+    "xlstm_hrm": [],
     "s4d": [],
     "deepsup_transformer": [],
     "hrm": ["HS102"],

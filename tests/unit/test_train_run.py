@@ -79,6 +79,18 @@ def test_metrics_are_a_strict_json_object_a_line_for_every_split_epoch_and_pass(
         )
 
 
+def test_telemetry_that_a_spec_asks_for_stands_beside_every_score_and_changes_none(tmp_path: Path) -> None:
+    plain = train(tiny(), tmp_path / "plain")
+    told = train(tiny("model.core.telemetry=[energy, ponder]"), tmp_path / "told")
+    names = {"telemetry.core.energy_L", "telemetry.core.energy_H", "telemetry.core.ponder"}
+    for one, other in zip(plain.test, told.test, strict=True):
+        assert (one.loss, one.metrics, dict(one.telemetry)) == (other.loss, other.metrics, {})
+        assert other.telemetry.keys() == names
+        assert other.telemetry["telemetry.core.ponder"] == 2.0
+    lines = [json.loads(line) for line in (told.run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert all((names <= line.keys()) == (line["split"] != "train") for line in lines)
+
+
 def test_the_source_that_is_written_is_the_source_that_ran(tmp_path: Path) -> None:
     spec = tiny()
     result = train(spec, tmp_path)

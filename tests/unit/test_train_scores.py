@@ -40,6 +40,12 @@ def test_perplexity_and_bits_follow_from_the_loss() -> None:
     assert Score.of(scored(1, 1e4).record()) == scored(1, 1e4)
 
 
+def test_telemetry_is_recorded_and_read_back_apart_from_what_judges() -> None:
+    score = replace(scored(1, 2.0), telemetry={"telemetry.core.ponder": 4.0, "telemetry.core.energy_L": math.inf})
+    assert Score.of(score.record()) == score
+    assert score.record()["telemetry.core.energy_L"] is None
+
+
 def test_a_summary_has_mean_deviation_and_number_for_every_pass() -> None:
     summary = summarise([result(0, 1.0), result(1, 2.0), result(2, 3.0)])
     assert summary.seeds == (0, 1, 2)
