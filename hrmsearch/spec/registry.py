@@ -121,8 +121,10 @@ class Choice:
     def _validate(self, value: object) -> Part:
         known = self.forms
         choices = {"family": self.family, "choices": ", ".join(known)}
-        if isinstance(value, Part) and type(value) in known.values():
+        if isinstance(value, Kind) and type(value) in known.values():
             return value
+        if isinstance(value, Kind) and type(value) in kinds(self.family).values():
+            return known[value.kind].model_construct(value.model_fields_set, **dict(value))
         given = presets.split(value) if isinstance(value, str) else value
         if not isinstance(given, dict):
             raise PydanticCustomError("kind_form", "expected a mapping with a 'kind'; one of: {choices}", choices)

@@ -41,7 +41,7 @@ task: {kind: toy, window: 4, loader: contiguous}
 train: {optimizer: {kind: adamw, lr: 1.0e-2}, batch: 2, epochs: 2}
 """
 
-#: a sum over earlier tokens that decays and goes on from window to window; no part makes one yet
+#: a sum over earlier tokens that decays and goes on from window to window
 RECURRENT = """
 graph "recurrent" {
   nest passes=1 backprop=passes:1 step=span loader=contiguous causal=true window=4

@@ -5,8 +5,12 @@ import pytest
 import hrmsearch as hs
 from hrmsearch import passes
 from hrmsearch.analyses import validate
+from hrmsearch.blocks.block_list import Where
+from hrmsearch.blocks.residual import Residual
+from hrmsearch.blocks.stack import Stack
 from hrmsearch.errors import SpecError
 from hrmsearch.ir import Graph
+from hrmsearch.spec.registry import alone
 from tests.leaky import leaky
 
 ATTENTION, LEAKY = "mixer: {kind: attention, heads: 2}", "mixer: {kind: leaky, lifetime: stream}"
@@ -101,6 +105,13 @@ def test_what_only_building_shows_is_an_error_at_the_block_that_says_it() -> Non
     (problem,) = error.value.problems
     assert problem.field == "model.core.blocks[1].mixer.heads"
     assert problem.message == "3 heads do not divide the width 4; 1, 2, 4 do"
+
+
+def test_a_list_takes_blocks_that_were_made_in_python() -> None:
+    block = Residual.model_validate({"mixer": {"kind": "attention", "heads": 2}})
+    made = Stack.model_validate({"blocks": [block, {"kind": "residual", "repeat": 2, "mixer": {"kind": "leaky"}}]})
+    assert made.sequence == (0, 1, 1)
+    assert alone(made.blocks[0], Where) == block
 
 
 def test_heads_read_the_last_layer_or_one_by_its_number() -> None:
