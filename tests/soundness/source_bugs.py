@@ -9,7 +9,8 @@ _EMBED = "F.embedding(tokens, self.table)"
 _RUNNING_MEAN = f"""x = {_EMBED}
         self.mean = 0.9 * self.mean + 0.1 * x.detach().mean()
         return x - self.mean"""
-_NEW_M = "M + wide_matmul(chosen.mT, wide(v))"
+_ADDED = "scaled.flatten(2) @ self.w_o"
+_NEW_M = "M + wide_matmul(sigma_k.mT, wide(v))"
 
 BUGS: tuple[Bug, ...] = (
     Bug(
@@ -28,7 +29,7 @@ BUGS: tuple[Bug, ...] = (
         "readout-detached",
         "what the memory adds to the stream is detached",
         ("gradients", "derivative"),
-        emitted_wrong(("return x + o, M", "return x + o.detach(), M")),
+        emitted_wrong((_ADDED, f"({_ADDED}).detach()")),
     ),
     Bug(
         "tick-detached",
@@ -95,13 +96,13 @@ BUGS: tuple[Bug, ...] = (
         "wrong-transpose",
         "the outer product of keys and values is transposed",
         ("values",),
-        emitted_wrong((_NEW_M, "M + wide_matmul(chosen.mT, wide(v)).mT")),
+        emitted_wrong((_NEW_M, "M + wide_matmul(sigma_k.mT, wide(v)).mT")),
     ),
     Bug(
         "carry-written-in-place",
         "the memory is added to where it lies, so the carry that was given changes",
         ("commits",),
-        emitted_wrong((_NEW_M, f"{_NEW_M} if torch.is_grad_enabled() else M.add_(wide_matmul(chosen.mT, wide(v)))")),
+        emitted_wrong((_NEW_M, f"{_NEW_M} if torch.is_grad_enabled() else M.add_(wide_matmul(sigma_k.mT, wide(v)))")),
     ),
     Bug(
         "rows-share-memory",
