@@ -121,8 +121,9 @@ def _initial(rule: Any, sizes: list[int | None], helper: Helper) -> Expr:
         return py.binary(py.call("Tensor.randn", *shape), "*", float(value))
     if name == "trunc_normal":
         return py.call(helper("trunc_normal"), *sizes, std=float(value))
-    if name == "values":
-        row = py.call("Tensor", [float(number) for number in value])
+    if name in ("values", "linspace"):
+        numbers = [float(number) for number in value]
+        row = py.call("Tensor", numbers) if name == "values" else py.call("Tensor.linspace", *numbers, sizes[-1])
         return py.method(row, "expand", *sizes[:-1], -1) if len(sizes) > 1 else row
     low, high = map(float, value)
     return py.call("Tensor.uniform", *shape, low=low, high=high)

@@ -145,7 +145,8 @@ def _initial(rule: Any, sizes: list[int | None], helper: Helper) -> Expr:
         return py.binary(py.call("torch.randn", *sizes) if sizes else py.call("torch.randn", ()), "*", float(value))
     if name == "trunc_normal":
         return py.call(helper("trunc_normal"), *sizes, std=float(value))
-    if name == "values":
-        row = py.call("torch.tensor", [float(number) for number in value])
+    if name in ("values", "linspace"):
+        numbers = [float(number) for number in value]
+        row = py.call("torch.tensor", numbers) if name == "values" else py.call("torch.linspace", *numbers, sizes[-1])
         return row if len(sizes) == 1 else py.call("torch.tile", row, (*sizes[:-1], 1))
     return py.method(py.call("torch.empty", tuple(sizes)), "uniform_", *map(float, value))

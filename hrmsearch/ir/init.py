@@ -1,7 +1,8 @@
 """Initial weights: one counter-based generator keyed by seed and path, so that every backend starts from the same bits.
 
 A resolved rule is a JSON value: `"zeros"`, `"ones"`, `{"constant": c}`, `{"normal": std}`, `{"trunc_normal": std}`,
-`{"uniform": [low, high]}` or `{"values": [v, ...]}`, the entries along the last axis, the same in every row.
+`{"uniform": [low, high]}`; or, the same in every row, the entries along the last axis: `{"values": [v, ...]}`, or
+`{"linspace": [first, last]}` with equal steps.
 """
 
 import hashlib
@@ -43,6 +44,9 @@ def draw(rule: Any, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray
         return rng.uniform(value[0], value[1], shape)
     if name == "values":
         return np.broadcast_to(np.array(value, np.float64), shape).copy()
+    if name == "linspace":
+        first, last = map(float, value)
+        return np.broadcast_to(np.linspace(first, last, shape[-1]), shape).copy()
     raise GraphError(f"unknown initial rule {rule!r}")
 
 

@@ -137,12 +137,12 @@ def _shape(op: Op) -> str:
 
 
 def _rule(rule: Any) -> str:
-    """Return an init rule in the spec's words: `zeros`, `normal 0.02`; of a row of values, its ends."""
+    """Return an init rule in the spec's words: `zeros`, `normal 0.02`; of a row, its ends."""
     if isinstance(rule, str):
         return rule
     words: Mapping[str, Any] = rule
-    if values := words.get("values"):
-        return f"values {values[0]:g} .. {values[-1]:g}"
+    if row := words.get("values", words.get("linspace")):
+        return f"{next(iter(words))} {row[0]:g} .. {row[-1]:g}"
     return ", ".join(
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in words.items()
     )

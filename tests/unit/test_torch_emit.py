@@ -174,17 +174,18 @@ def test_initial_draws_follow_the_rules_of_the_graph() -> None:
         assert np.isclose(value.mean(), array.mean(), atol=0.1 * array.std() + 1e-9), path
 
 
-def test_a_row_of_values_begins_every_row_of_a_parameter() -> None:
+@pytest.mark.parametrize("rule", ['{"values": [1.5, -2.0]}', '{"linspace": [1.5, -2.0]}'])
+def test_a_row_of_values_begins_every_row_of_a_parameter(rule: str) -> None:
     graph = verify(
-        parse("""
-graph "values" {
+        parse(f"""
+graph "values" {{
   nest passes=1 backprop=passes:1 step=span loader=shuffled causal=false window=4
-  main {
+  main {{
     at ""
-    %w = param() {path="w", init={"values": [1.5, -2.0]}, trainable=true} : compute[A:3, K:2]
+    %w = param() {{path="w", init={rule}, trainable=true}} : compute[A:3, K:2]
     output "w" = %w
-  }
-}
+  }}
+}}
 """)
     )
     row = torch.tensor([1.5, -2.0])
