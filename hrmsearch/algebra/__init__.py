@@ -12,6 +12,9 @@ from hrmsearch.algebra.ring import real_block as real_block
 from hrmsearch.algebra.ring import real_parts as real_parts
 from hrmsearch.algebra.schedule import Level as Level
 from hrmsearch.algebra.schedule import Schedule as Schedule
+from hrmsearch.algebra.show import equations as equations
+from hrmsearch.algebra.show import latex as latex
+from hrmsearch.algebra.show import text as text
 from hrmsearch.algebra.stable import ARRAYS as ARRAYS
 from hrmsearch.algebra.stable import Maths as Maths
 from hrmsearch.algebra.stable import Rule as Rule
@@ -19,5 +22,4 @@ from hrmsearch.algebra.stable import Weights as Weights
 from hrmsearch.algebra.stable import convex as convex
 from hrmsearch.algebra.stable import formulas as formulas
 from hrmsearch.algebra.stable import graphs as graphs
-from hrmsearch.algebra.stable import log_spaced as log_spaced
 from hrmsearch.algebra.stable import rates as rates

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
+from hrmsearch.algebra import library
 from hrmsearch.algebra.affine import Affine
 from hrmsearch.algebra.schedule import Level, Schedule
 
@@ -17,10 +18,10 @@ class Closed:
 
     def written_out(self) -> Affine[Any]:
         """Return the cycle over the symbols of the levels alone."""
-        import sympy
+        sympy = library.sympy()
 
         def out(entry: Any) -> Any:
-            return cast("Any", sympy.sympify(entry)).subs(dict(self.where))
+            return sympy.sympify(entry).subs(dict(self.where))
 
         (p, q), (r, s) = self.affine.matrix
         return Affine(((out(p), out(q)), (out(r), out(s))), (out(self.affine.vector[0]), out(self.affine.vector[1])))
@@ -28,7 +29,7 @@ class Closed:
 
 def letters() -> tuple[Level[Any], Level[Any]]:
     """Return L's symbols a_L, d, c_L and H's a_H, b, c_H; they may stand for complex numbers."""
-    import sympy
+    sympy = library.sympy()
 
     low, high = ([sympy.Symbol(name) for name in names] for names in (("a_L", "d", "c_L"), ("a_H", "b", "c_H")))
     return Level(*low), Level(*high)
@@ -36,10 +37,9 @@ def letters() -> tuple[Level[Any], Level[Any]]:
 
 def geometric(a: Any, n: Any) -> Any:
     """Return 1 + a + ... + a^(n-1) in closed form, which is n where a = 1."""
-    import sympy
+    sympy = library.sympy()
 
-    cases: Any = sympy.Piecewise
-    return cases((n, sympy.Eq(a, 1)), ((1 - a**n) / (1 - a), True))
+    return sympy.Piecewise((n, sympy.Eq(a, 1)), ((1 - a**n) / (1 - a), True))
 
 
 def closed_cycle(schedule: Schedule, low: Level[Any], high: Level[Any], period: Any = None) -> Closed:
@@ -48,7 +48,7 @@ def closed_cycle(schedule: Schedule, low: Level[Any], high: Level[Any], period: 
     n ticks of L under a held z_H and x give z_L <- p z_L + g (d z_H + c_L x) with p = a_L^n, g = 1 + ... + a_L^(n-1).
     At the end n = P; H reads z_L at n = P (sequential) or, with primes, n = P - 1 (simultaneous).
     """
-    import sympy
+    sympy = library.sympy()
 
     period = schedule.period if period is None else period
     p, g = sympy.Symbol("p"), sympy.Symbol("g")

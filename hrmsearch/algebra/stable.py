@@ -12,16 +12,16 @@ a comes from a rate r, the tick's length over the level's time constant, of z' =
 `bilinear` a = (1 - r/2) / (1 + r/2). With zoh, and with bilinear up to r = 2, the formula above is the discretised
 equation itself, for the other z and x are constant during a tick. A complex channel turns by r q at each of its ticks,
 under either rule: a <- a exp(i r q), a pole at (-1 + i q) / tau; its coupling has a phase too.
-Discretisation and log-spaced time constants: Gu et al. 2022, arXiv:2206.11893 (S4D). Convex rows: ours.
+Discretisation: Gu et al. 2022, arXiv:2206.11893 (S4D). Convex rows: ours.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 
 import numpy as np
 
+from hrmsearch.algebra import library
 from hrmsearch.algebra.ring import Complex, R
 from hrmsearch.algebra.schedule import Level, Schedule
 
@@ -48,7 +48,7 @@ ARRAYS: Maths[Any] = Maths(np.exp, np.expm1, np.tanh, np.cos, np.sin, np.abs)
 
 def formulas() -> Maths[Any]:
     """Return the functions of sympy expressions."""
-    import sympy
+    sympy = library.sympy()
 
     return Maths(sympy.exp, lambda x: sympy.exp(x) - 1, sympy.tanh, sympy.cos, sympy.sin, sympy.Abs)
 
@@ -60,12 +60,6 @@ def graphs(b: "Builder") -> "Maths[Value]":
         return lambda x: b.op(kind, x)
 
     return Maths(*map(function, ("exp", "expm1", "tanh", "cos", "sin", "abs")))
-
-
-def log_spaced(shortest: float, longest: float, channels: int) -> list[float]:
-    """Return the logarithms of time constants from the shortest to the longest, equally far apart."""
-    step = math.log(longest / shortest) / max(channels - 1, 1)
-    return [math.log(shortest) + step * i for i in range(channels)]
 
 
 @dataclass(frozen=True)

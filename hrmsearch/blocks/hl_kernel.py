@@ -16,13 +16,12 @@ from hrmsearch.algebra import (
     Weights,
     convex,
     graphs,
-    log_spaced,
     rates,
     real_block,
     real_parts,
 )
-from hrmsearch.blocks.base import State, fail, project
-from hrmsearch.blocks.recurrent import Recurrent
+from hrmsearch.blocks.base import State, project
+from hrmsearch.blocks.recurrent import Form, Recurrent, scan_form, spread, transition
 from hrmsearch.ir import Builder, DType, Type, Value, axis
 from hrmsearch.spec.problems import FieldProblem
 
@@ -61,7 +60,7 @@ class HLKernel(Recurrent):
     discretize: Rule = "zoh"
     channels: Literal["real", "complex"] = "real"
     timescale: tuple[PositiveFloat, PositiveFloat] = (1.0, 64.0)
-    form: Literal["auto", "step", "chunk", "fft", "scan"] = "auto"
+    form: Form = "auto"
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -96,26 +95,19 @@ class HLKernel(Recurrent):
 
     def step(self, b: Builder, x: Value, state: State, write: Value | None = None) -> tuple[Value, dict[str, Value]]:
         """Return the mixed stream and z after its last token."""
-        u, z = b.cast(project(b, x, "w_in"), DType.WIDE), state["z"]
-        token = self._token(b, x)
-        held = u.type.with_axes([*u.type.axes, z.type.axes[-1]])
-        drive = b.broadcast(u, held) * self._vector(b, token, u)
-        if write is not None:
-            drive = b.where(write, drive, 0.0)
-        form = self._form(b, write)
-        states, last = b.linear_scan(self._matrix(b, token, u, write), drive, z, mix=("N", "M"), form=form)
+        u, token = b.cast(project(b, x, "w_in"), DType.WIDE), self._token(b, x)
+        over = u.type if self.gated else u.type.with_axes(u.type.axes[-1:])
+        drive = self._drive(b, token, over, u, write)
+        a = transition(b, real_block(token.matrix), over if write is None else u.type, ("N", "M"), write)
+        form = scan_form(self.form, write)
+        states, last = b.linear_scan(a, drive, state["z"], mix=("N", "M"), form=form)
+        states.name = "states"
         return self._output(b, x, u, states), {"z": last}
-
-    def _form(self, b: Builder, write: Value | None) -> str | None:
-        if self.form == "fft" and write is not None:
-            raise fail(b, "form", "tokens that are not written change the transition, so it has no fft form; say auto")
-        return None if self.form == "auto" else self.form
 
     def _token(self, b: Builder, x: Value) -> Affine[Any]:
         """Return the map of a token; entries [D], or [B, T, D] where gated."""
         channels = x.type.axes[-1]
-        rules = self._rules(x.type.width(channels.name))
-        weights = {name: b.cast(b.param(name, (channels,), rule), DType.WIDE) for name, rule in rules.items()}
+        weights = {name: b.cast(b.param(name, (channels,), rule), DType.WIDE) for name, rule in self._rules().items()}
         step = self._length(b, x) if self.gated else None
         low, high = self.levels(graphs(b), weights, step)
         _name({"a_L": low.keep, "d": low.read, "c_L": low.gain, "a_H": high.keep, "b": high.read, "c_H": high.gain})
@@ -124,14 +116,13 @@ class HLKernel(Recurrent):
         _name({"A_HH": hh, "A_HL": hl, "A_LH": lh, "A_LL": ll, "B_H": token.vector[0], "B_L": token.vector[1]})
         return token
 
-    def _rules(self, width: int) -> dict[str, Any]:
+    def _rules(self) -> dict[str, Any]:
         """Return the initial rules of what the levels learn, by name."""
-        scales = log_spaced(*self.timescale, width)
         rules: dict[str, Any] = {
-            "log_tau_L": {"values": scales},
-            "log_tau_H": {"values": [log_tau + math.log(self.period) for log_tau in scales]},
+            f"log_tau_{level}": {"linspace": [math.log(stretch * tau) for tau in self.timescale]}
+            for level, stretch in (("L", 1), ("H", self.period))
         }
-        both = {"coupling": {"uniform": [0.0, 1.0]}}
+        both: dict[str, Any] = {"coupling": {"uniform": [0.0, 1.0]}}
         if self.channels == "complex":
             both |= {"turn": {"uniform": [0.0, math.pi]}, "phase": "zeros"}
         return rules | {f"{name}_{level}": rule for name, rule in both.items() for level in ("L", "H")}
@@ -141,24 +132,13 @@ class HLKernel(Recurrent):
         bias = b.param("step", x.type.axes[-1:], {"constant": _ONE})
         return b.op("softplus", b.cast(project(b, x, "w_step") + bias, DType.WIDE))
 
-    def _matrix(self, b: Builder, token: Affine[Any], u: Value, write: Value | None) -> Value:
-        """Return A[.., N, M], with the identity at tokens that are not written."""
-        rows = real_block(token.matrix)
-        type_ = u.type if self.gated or write is not None else u.type.with_axes(u.type.axes[-1:])
-
-        def entry(i: int, j: int) -> Value:
-            value = _broadcast(b, rows[i][j], type_)
-            value = value if write is None else b.where(write, value, float(i == j))
-            return b.broadcast(value, type_.with_axes([*type_.axes, axis("N", 1), axis("M", 1)]))
-
-        n = range(len(rows))
-        return b.concat("N", *(b.concat("M", *(entry(i, j) for j in n)) for i in n))
-
-    def _vector(self, b: Builder, token: Affine[Any], u: Value) -> Value:
-        """Return B[.., N]."""
-        type_ = u.type if self.gated else u.type.with_axes(u.type.axes[-1:])
-        one = type_.with_axes([*type_.axes, axis("N", 1)])
-        return b.concat("N", *(_broadcast(b, entry, one) for entry in real_parts(token.vector)))
+    def _drive(self, b: Builder, token: Affine[Any], over: Type, u: Value, write: Value | None) -> Value:
+        """Return B u, (B, T, D, N), and zero at tokens that are not written."""
+        entries, one = real_parts(token.vector), over.with_axes([*over.axes, axis("N", 1)])
+        vector = b.concat("N", *(spread(b, entry, one) for entry in entries))
+        held = u.type.with_axes([*u.type.axes, axis("N", len(entries))])
+        drive = b.op("mul", b.broadcast(u, held), vector, name="drive")
+        return drive if write is None else b.where(write, drive, 0.0)
 
     def _output(self, b: Builder, x: Value, u: Value, states: Value) -> Value:
         channels, parts = states.type.axes[-2:]
@@ -177,8 +157,3 @@ def _name(entries: Mapping[str, Any]) -> None:
             _name({f"{name}_re": number.re, f"{name}_im": number.im})
         elif isinstance(entry, Value) and not entry.name:
             entry.name = name
-
-
-def _broadcast(b: Builder, entry: Value | int, type_: Type) -> Value:
-    """Return an entry of a map at every place of a type; a plain number becomes a constant."""
-    return b.full(float(entry), type_) if isinstance(entry, int) else b.broadcast(entry, type_)

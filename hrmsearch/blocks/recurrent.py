@@ -1,11 +1,14 @@
 """Mixers that recur along the tokens: they go on from a state, and may carry it from window to window."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from hrmsearch.blocks.base import Leaf, Mixer, State
-from hrmsearch.ir import Builder, Type, Value
+from hrmsearch.ir import Axis, Builder, Size, Type, Value
+
+#: how a mixer may ask for its linear scan to be computed
+Form = Literal["auto", "step", "chunk", "fft", "scan"]
 
 
 class Recurrent(Mixer):
@@ -48,3 +51,34 @@ class Recurrent(Mixer):
         states = self.init_state(b, x).items()
         begun = {name: b.op("broadcast", start, type=type_, name=name) for name, (start, type_) in states}
         return self.step(b, x, begun)[0]
+
+
+def scan_form(form: Form, write: Value | None) -> str | None:
+    """Return the form as a linear scan takes it: none for `auto`.
+
+    Where a mask hides tokens from the state, a transition is not the same at all of them: `fft` counts as `auto` there.
+    """
+    return None if form == "auto" or (form == "fft" and write is not None) else form
+
+
+def transition(
+    b: Builder, rows: Sequence[Sequence[Value | int]], over: Type, mix: tuple[str, str], write: Value | None = None
+) -> Value:
+    """Return the matrices [.., row, column] of a linear scan, from entries that broadcast to `over`.
+
+    Where `write` is false they are the identity; `over` then has the axes of tokens.
+    """
+    row, column = (Axis(name, Size.of(1)) for name in mix)
+    one = over.with_axes([*over.axes, row, column])
+
+    def entry(i: int, j: int) -> Value:
+        value = spread(b, rows[i][j], over)
+        return b.broadcast(value if write is None else b.where(write, value, float(i == j)), one)
+
+    n = range(len(rows))
+    return b.concat(row.name, *(b.concat(column.name, *(entry(i, j) for j in n)) for i in n))
+
+
+def spread(b: Builder, entry: Value | int, over: Type) -> Value:
+    """Return an entry at every place of a type; a plain number becomes a constant."""
+    return b.full(float(entry), over) if isinstance(entry, int) else b.broadcast(entry, over)

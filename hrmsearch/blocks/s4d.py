@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from hrmsearch.algebra import Complex, real_block, real_parts
-from hrmsearch.blocks.base import State, fail, project
-from hrmsearch.blocks.recurrent import Recurrent
+from hrmsearch.blocks.base import State, project
+from hrmsearch.blocks.recurrent import Form, Recurrent, scan_form, transition
 from hrmsearch.ir import Axis, Builder, DType, Type, Value, axis
 from hrmsearch.spec.problems import FieldProblem
 
@@ -37,7 +37,7 @@ class S4D(Recurrent):
     dt: tuple[PositiveFloat, PositiveFloat] = (1e-3, 1e-1)
     activation: Literal["gelu", "none"] = "gelu"
     output: Literal["glu", "linear", "none"] = "glu"
-    form: Literal["auto", "step", "chunk", "fft", "scan"] = "auto"
+    form: Form = "auto"
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -69,19 +69,15 @@ class S4D(Recurrent):
         drive = b.op("pad", real, axis="R", before=0, size="2", value=0.0, name="drive")
         if write is not None:
             drive = b.where(write, drive, 0.0)
-        transition = self._transition(b, keep, here, write)
-        states, last = b.linear_scan(transition, drive, start, mix=("R", "Q"), form=self._form(b, write))
+        over = readout.type.without("R") if write is None else here
+        a = transition(b, real_block([[keep]]), over, ("R", "Q"), write)
+        states, last = b.linear_scan(a, drive, start, mix=("R", "Q"), form=scan_form(self.form, write))
         states.name = "states"
         return b.cast(b.einsum("B T D N R, D N R -> B T D", states, readout), u.type.dtype), last
 
     @property
     def _states(self) -> Axis:
         return axis("N", self.state // 2)
-
-    def _form(self, b: Builder, write: Value | None) -> str | None:
-        if self.form == "fft" and write is not None:
-            raise fail(b, "form", "tokens that are not written change the transition, so it has no fft form; say auto")
-        return None if self.form == "auto" else self.form
 
     def _sampled(self, b: Builder, channels: Axis) -> tuple[Complex[Any], Value]:
         """Return A_bar, entries [D, N], and what y reads of the real and imaginary parts of s, [D, N, R]."""
@@ -106,18 +102,6 @@ class S4D(Recurrent):
         if self.init == "lin":
             return math.pi * n
         return self.state / math.pi * (self.state / (2 * n + 1) - 1.0)
-
-    def _transition(self, b: Builder, keep: Complex[Any], here: Type, write: Value | None) -> Value:
-        """Return A_bar as matrices [.., R, Q], with the identity at tokens that are not written."""
-        rows = real_block([[keep]])
-
-        def entry(i: int, j: int) -> Value:
-            value: Value = rows[i][j]
-            if write is not None:
-                value = b.where(write, b.broadcast(value, here), float(i == j))
-            return b.broadcast(value, value.type.with_axes([*value.type.axes, axis("R", 1), axis("Q", 1)]))
-
-        return b.concat("R", *(b.concat("Q", *(entry(i, j) for j in range(2))) for i in range(2)))
 
     def _map(self, b: Builder, x: Value, name: str) -> Value:
         return project(b, x, f"w_{name}") + b.param(f"b_{name}", x.type.axes[-1:], "zeros")

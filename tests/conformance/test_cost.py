@@ -30,6 +30,8 @@ PARAMS = {
     "mlstm": 148_128,
     "xlstm_hrm": 146_832,
     "s4d": 153_280,
+    "hl_kernel": 149_952,
+    "hl_kernel_gated": 149_696,
     "deepsup_transformer": 82_176,
     "hrm": 152_064,
     "hrm_simultaneous": 152_064,

@@ -28,8 +28,7 @@ MIXERS: dict[str, Callable[[], Recurrent]] = {
     "slstm without conv": lambda: SLSTM(heads=1, conv=None),
     "hl_kernel": lambda: HLKernel(period=3, cycles=2),
     "hl_kernel complex": lambda: HLKernel(period=2, channels="complex", order="simultaneous", inject=("L", "H")),
-    "hl_kernel gated": lambda: HLKernel(period=4, gated=True, timescale=(0.5, 8.0)),
-    "hl_kernel gated bilinear": lambda: HLKernel(cycles=2, gated=True, discretize="bilinear", channels="complex"),
+    "hl_kernel gated": lambda: HLKernel(cycles=2, gated=True, discretize="bilinear", timescale=(0.5, 8.0)),
     "mlstm": lambda: MLSTM(heads=2, width=8),
     "mlstm in chunks": lambda: MLSTM(heads=2, width=8, block=2, chunk=3),
     "mlstm by tokens": lambda: MLSTM(heads=1, width=8, conv=None, chunk=1, start="zero"),
@@ -165,10 +164,17 @@ STREAMING = ("model.core.blocks[0].mixer.lifetime=stream", "task.loader=contiguo
 TINY = ("model.dim=8", "model.core.blocks[0].repeat=1", "task.window=6")
 
 
-@pytest.mark.parametrize("spec", ["slstm", "mlstm", "s4d"])
+@pytest.mark.parametrize("spec", ["slstm", "mlstm", "s4d", "hl_kernel", "hl_kernel_gated"])
 def test_a_shipped_mixer_is_sound_as_a_stream_and_may_be_cut_anywhere(spec: str) -> None:
     tiny = hs.load(spec, [*STREAMING, *TINY])
     assert not validate(hs.lower(tiny), tiny)
     subject = prepare(tiny)
     for name in ("step-chunk-whole", "causality", "reset-rows", "commits"):
         assert examine(subject, invariants()[name]).verdict == "held", name
+
+
+@pytest.mark.parametrize("mixer", [HLKernel(form="fft"), S4D(form="fft")], ids=lambda mixer: mixer.kind)
+def test_a_mask_takes_the_fft_form_from_a_recurrence(mixer: Recurrent) -> None:
+    for write, form in ((False, "fft"), (True, None)):
+        graph = streamed(mixer, DIM, write=write).graph
+        assert [op.attrs["form"] for op in graph.main.ops if op.kind == "linear_scan"] == [form]

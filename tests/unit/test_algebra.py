@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ from hrmsearch.algebra import (
     Weights,
     closed_cycle,
     convex,
+    equations,
     jury,
     letters,
-    log_spaced,
     rates,
     real_block,
     row_sums,
@@ -242,6 +242,44 @@ def test_complex_channels_have_their_pole(rate: float, turn: float, rule: Rule) 
     np.testing.assert_allclose(complex(a.re, a.im), expected, rtol=1e-13)
 
 
-def test_time_constants_are_log_spaced_from_the_shortest_to_the_longest() -> None:
-    np.testing.assert_allclose(np.exp(log_spaced(2.0, 128.0, 7)), [2, 4, 8, 16, 32, 64, 128])
-    assert log_spaced(3.0, 9.0, 1) == [math.log(3.0)]
+def told(schedule: Schedule, rule: Rule, turning: bool, gated: bool) -> dict[str, Any]:
+    """Return the right-hand side of every printed equation by its left-hand side; the first that defines a name."""
+    sections = equations(schedule, rule, turning=turning, gated=gated)
+    lines = [line for section in sections for line in section.lines if line.sign == "="]
+    return {str(line.left): line.right for line in reversed(lines)}
+
+
+@settings(max_examples=12)
+@given(schedules, rules, st.booleans(), st.booleans(), st.integers(0, 2**16))
+def test_the_printed_equations_give_the_numbers(
+    schedule: Schedule, rule: Rule, turning: bool, gated: bool, seed: int
+) -> None:
+    printed, rng = told(schedule, rule, turning, gated), np.random.default_rng(seed)
+    drawn = {f"{name}_{level}": rng.uniform(0.2, 2.0) for name in ("tau", "k", "q", "phi") for level in "LH"}
+    step = rng.uniform(0.5, 2.0) if gated else None
+    known: dict[str, complex] = {**drawn, "Delta_t": step or 1.0}
+
+    def value(name: str) -> complex:
+        """Return what a name stands for, its equation evaluated."""
+        if name not in known:
+            right = printed[name]
+            known[name] = complex(right.subs({symbol: value(str(symbol)) for symbol in right.free_symbols}))
+        return known[name]
+
+    def evaluated(matrix: Any) -> Array:
+        return np.array([complex(sympy.sympify(e).subs({s: value(str(s)) for s in e.free_symbols})) for e in matrix])
+
+    low, high = (
+        Weights(
+            np.log(drawn[f"tau_{level}"]),
+            drawn[f"k_{level}"],
+            *([drawn[f"q_{level}"], drawn[f"phi_{level}"]] * turning),
+        )
+        for level in "LH"
+    )
+    fast, slow = rates(schedule, low.log_tau, high.log_tau, ARRAYS, step)
+    cycle = schedule.cycle(convex(low, fast, ARRAYS, rule), convex(high, slow, ARRAYS, rule))
+    plain = "A" if schedule.cycles == 1 else "A_1", "B" if schedule.cycles == 1 else "B_1"
+    for name, entries in zip(plain, ([e for row in cycle.matrix for e in row], cycle.vector), strict=True):
+        expected = [complex(e.re, e.im) if hasattr(e, "re") else complex(e) for e in cast("list[Any]", entries)]
+        np.testing.assert_allclose(evaluated(printed[name]), expected, rtol=1e-10, atol=1e-12)

@@ -14,6 +14,8 @@ PUBLISHED = {
     "mlstm": 148_128,
     "xlstm_hrm": 146_832,
     "s4d": 153_280,
+    "hl_kernel": 149_952,
+    "hl_kernel_gated": 149_696,
     "deepsup_transformer": 82_176,
     "hrm": 152_064,
     "hrm_simultaneous": 152_064,
@@ -103,3 +105,21 @@ def test_pre_norm_normalises_inside_the_residual() -> None:
     graph = hs.lower(hs.load("transformer", ["defaults.norm={kind: rms, place: pre}", "head.norm={}"]))
     assert trained(graph) == PUBLISHED["transformer"] + 64
     assert [op.kind for op in graph.functions["Transformer"].body.ops] == ["call", "call", "add", "call", "call", "add"]
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "message"),
+    [
+        ("inject=[L,L]", "inject", "a level occurs twice"),
+        ("inject=[]", "inject", "at least 1"),
+        ("timescale=[8,2]", "timescale", "the first must be at most the second"),
+        ("period=0", "period", "expected at least 1"),
+        ("form=fft", "form", "a gated kernel differs from token to token, so it has no fft form; say auto"),
+    ],
+)
+def test_a_kernel_refuses_what_it_cannot_be(override: str, field: str, message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        hs.load("hl_kernel_gated", [f"model.core.blocks[0].mixer.{override}"])
+    (problem,) = error.value.problems
+    assert problem.field == f"model.core.blocks[0].mixer.{field}"
+    assert message in problem.message

@@ -7,8 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hrmsearch import analyses, passes
+from hrmsearch.analyses.interpreter import Interpreter
+from hrmsearch.analyses.stability import Samples
 from hrmsearch.cli.app import app
-from hrmsearch.ir import parse, text
+from hrmsearch.ir import Lifetime, initial_params, parse, text
 from hrmsearch.lowering import lower
 from hrmsearch.spec.load import load
 
@@ -23,6 +25,8 @@ PARAMS = {
     "mlstm": 148128,
     "xlstm_hrm": 146832,
     "s4d": 153280,
+    "hl_kernel": 149952,
+    "hl_kernel_gated": 149696,
     "deepsup_transformer": 82176,
 }
 
@@ -111,3 +115,64 @@ def test_an_unknown_code_names_those_there_are() -> None:
     done = invoke("HS999")
     assert done.exit_code == 2
     assert done.stderr.startswith("hrmsearch: no diagnostic is called 'HS999'; there are: HS101, ")
+
+
+# -- the algebra of H/L kernels ----------------------------------------------------------------------------------------
+
+TINY = ("--set", "model.dim=4", "--set", "model.core.blocks[0].repeat=2")
+MIXER = "model.core.blocks[0].mixer"
+
+
+def test_the_algebra_of_a_kernel_is_told_from_its_ticks_to_its_bound() -> None:
+    lines = invoke("hl_kernel", "--algebra", *TINY).output.splitlines()
+    order = [
+        "core.blocks[0].mixer: hl_kernel, time-invariant, real channels, zoh",
+        "  z_L <- a_L⋅z_L + c_L⋅x + d⋅z_H",
+        "  z_H <- a_H⋅z_H + b⋅z_L",
+        "a cycle is 4 ticks of L and one of H, which reads the new z_L; a token is one cycle; z = (z_H, z_L)",
+        "  A = ⎢                ⎥",
+        "  g = ⎨1 - a_L",
+        "  d = (1 - │a_L│)⋅tanh(k_L)",
+        "  │a_L│ + │d│ ≤ 1",
+        "  -a_H⋅p + 1 > 0",
+        "proved of the graph (HS105): for all parameters and inputs, no token's transition enlarges a state",
+        "sizes of the eigenvalues of a token, at the initial parameters of seed 0",
+        "core.blocks.1.mixer  ",
+    ]
+    found = [next(i for i, line in enumerate(lines) if line.startswith(start)) for start in order]
+    assert found == sorted(found)
+
+
+def test_cycles_order_and_gates_change_what_is_told() -> None:
+    sets = [f"{MIXER}.{field}" for field in ("cycles=3", "order=simultaneous", "channels=complex", "inject=[L,H]")]
+    output = invoke("hl_kernel_gated", "--algebra", *TINY, *(word for one in sets for word in ("--set", one))).output
+    assert "which reads the old z_L; a token is 3 cycles" in output
+    for part in ("A = A₁", "b⋅p'", "c_H⋅x", "⋅q_L⋅r_L", "Delta_t is the length of the token", "a token of zero input"):
+        assert part in output
+    assert "Jury" not in output
+
+
+def test_eigenvalues_are_those_of_the_transition_that_the_graph_computes() -> None:
+    overrides = ("model.dim=4", "model.core.blocks[0].repeat=1", f"{MIXER}.channels=complex")
+    words = [word for override in overrides for word in ("--set", override)]
+    (kernel,) = json.loads(invoke("hl_kernel", "--algebra", "--json", *words).stdout)["kernels"]
+    graph = lower(load("hl_kernel", overrides))
+    samples = Samples(initial_params(graph, 0))
+    Interpreter(graph, samples).run(Lifetime.STREAM, {})
+    assert kernel["eigenvalues"]["core.blocks.0.mixer"]["largest"] == pytest.approx(samples.radius[MIXER], rel=1e-12)
+    assert kernel["growth"] == 1.0
+    assert kernel["latex"].count(r"\begin{align*}") == kernel["latex"].count(r"\end{align*}") == 4
+
+
+def test_latex_has_every_equation_and_nothing_else() -> None:
+    output = invoke("hl_kernel", "--algebra", "--latex", *TINY).output
+    assert r"z_{L} &\leftarrow a_{L} z_{L} + c_{L} x + d z_{H} \\" in output
+    assert r"\left|{a_{L}}\right| + \left|{d}\right| &\le 1" in output
+    assert "eigenvalues of a token" not in output
+
+
+def test_a_spec_without_a_kernel_has_no_algebra() -> None:
+    done = invoke("hrm", "--algebra")
+    assert done.exit_code == 2
+    assert done.stderr.endswith("hrm.yaml: no mixer is an hl_kernel, and only those have an algebra\n")
+    assert invoke("hl_kernel", "--latex").exit_code == 2

@@ -17,6 +17,8 @@ EXPECTED = {
     "mlstm": [],
     "xlstm_hrm": [],
     "s4d": [],
+    "hl_kernel": [],
+    "hl_kernel_gated": [],
     "deepsup_transformer": [],
     "hrm": ["HS102"],
     "hrm_simultaneous": ["HS102"],

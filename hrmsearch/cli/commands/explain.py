@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hrmsearch.cli import options
+from hrmsearch.cli.algebra import explain_algebra
 
 if TYPE_CHECKING:
     from hrmsearch.analyses import Diagnostic
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 @options.batch
 @options.tokens
 @click.option("--first-steps", is_flag=True, help="Also compile, and say what the first train steps take.")
+@click.option("--algebra", is_flag=True, help="Print the equations, eigenvalues and bound of its H/L kernels instead.")
+@click.option("--latex", is_flag=True, help="With --algebra: the equations as LaTeX.")
 @options.as_json
 def command(
     spec: str,
@@ -40,6 +43,8 @@ def command(
     batch: int | None,
     tokens: int | None,
     first_steps: bool,
+    algebra: bool,
+    latex: bool,
     as_json: bool,
 ) -> None:
     """Show what SPEC becomes and what it costs.
@@ -51,6 +56,11 @@ def command(
     """
     if re.fullmatch(r"HS\d+", spec):
         _page(spec)
+        return
+    if latex and not algebra:
+        raise click.UsageError("--latex prints equations, which --algebra asks for; give both")
+    if algebra:
+        explain_algebra(spec, overrides, latex=latex, as_json=as_json)
         return
     if as_json and print_between:
         raise click.UsageError("--json prints one object, so --print-between has no place in it")
