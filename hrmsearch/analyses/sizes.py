@@ -24,9 +24,9 @@ _POLYNOMIAL = frozenset({"add", "sub", "mul", "neg", "abs"})
 
 
 def bound(matrices: Sequence[Matrix]) -> float:
-    """Return a bound of the sizes of eigenvalues, of each matrix and of all their products.
+    """Return how many times larger any of the matrices may make a state, in one norm for all of them.
 
-    The least norm found, each as the largest over all matrices, or the first that is at most 1.
+    The least over a few norms, or the first that is at most 1, which is all that stability asks.
     """
     cases = [case for rows in matrices for case in _cases(rows)]
     least = math.inf

@@ -14,7 +14,6 @@ from hrmsearch.blocks.mlstm import MLSTM
 from hrmsearch.blocks.recurrent import Recurrent
 from hrmsearch.blocks.s4d import S4D
 from hrmsearch.blocks.slstm import SLSTM
-from hrmsearch.errors import FieldError
 from hrmsearch.runtime import Array
 from hrmsearch.spec.registry import kinds
 from hrmsearch.testing.check import examine, prepare
@@ -100,11 +99,6 @@ def test_a_hidden_token_leaves_the_state_as_it_was(name: str, tokens: int, mask:
             seen = {n: array[:1] for n, array in inputs.items()} | {"x": inputs["x"][:1, write[0]]}
             wanted = case.step.run(case.params, seen)
             close({n: array[:1] for n, array in states.items()}, {n: v for n, v in wanted.items() if n != "out"})
-
-
-def test_a_convolution_cannot_hide_tokens() -> None:
-    with pytest.raises(FieldError, match="no fft form; say auto"):
-        streamed(S4D(state=4, form="fft"), DIM, write=True)
 
 
 @mixers
