@@ -143,7 +143,7 @@ def trunc_normal(*shape: int, std: float) -> Tensor:
 
 
 #: sources by name; a function comes after those that it calls
-HELPERS: Final[Mapping[str, str]] = SCAN_HELPERS | {
+HELPERS: Final[Mapping[str, str]] = dict(SCAN_HELPERS) | {
     function.__name__: inspect.getsource(function)
     for function in (
         wide, sigmoid, silu, expm1, log1p, erf, gelu, rms_norm, layer_norm, rope_angles, rope_cos, rope_sin, rope,
