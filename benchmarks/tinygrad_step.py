@@ -9,6 +9,7 @@ from the spec, or from the weights, with nothing compiled before.
 """
 
 import argparse
+import ctypes
 import os
 import statistics
 from collections.abc import Callable, Mapping
@@ -41,7 +42,8 @@ from hrmsearch_tinygrad.starting import Counter
 TINY = ("model.dim=16", "model.defaults.ffn.width=32", "task.window=8", "train.batch=2")
 LR = 1e-3
 AGREE_AFTER = 5  # windows
-AGREE_MEAN, AGREE_MAX = 1e-6, 1e-4
+# AdamW moves a parameter whose gradient is all rounding by up to lr, so one entry may be far off where the mean is not
+AGREE_MEAN, AGREE_MAX = 1e-6, 1e-3
 FEWEST = 3  # windows timed
 LIMIT = 1.1
 
@@ -71,8 +73,10 @@ def compiled(spec: Spec, backend: str, device: str) -> Contender:
     else:
         executable = load_backend(backend).compile(passes.run(graph), options)
     launched: list[int] = []
+    enter = torchs_context(device) if backend == "torch" else lambda: None
 
     def train(window: Window) -> object:
+        enter()
         batch = Batch(dict(zip(("tokens", "targets"), window, strict=True)), Lifetime.STREAM)
         carry = executable.init_carry(*window[0].shape)
         launched.clear()
@@ -85,6 +89,17 @@ def compiled(spec: Spec, backend: str, device: str) -> Contender:
     train(windows(spec, 1)[0])
     found.first = perf_counter() - begin
     return found
+
+
+def torchs_context(device: str) -> Callable[[], None]:
+    """Return what makes torch's CUDA context the thread's again: tinygrad makes one of its own, and leaves it there."""
+    if device.upper() != "CUDA":
+        return lambda: None
+    driver, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
+    torch.cuda.init()
+    if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), torch.cuda.current_device()):
+        raise SystemExit("CUDA gives no primary context")
+    return lambda: driver.cuCtxSetCurrent(context)
 
 
 def by_hand(spec: Spec, params: Params, device: str) -> Contender:
