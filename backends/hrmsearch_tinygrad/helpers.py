@@ -21,8 +21,9 @@ def wide(x: Tensor) -> Tensor:
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """Return 1 / (1 + exp(-x)); below -80 that of -80, because tinygrad's gradient is no number where exp overflows."""
-    return x.maximum(-80.0).sigmoid()
+    """Return y = 1 / (1 + exp(-x)) with the gradient y (1 - y): tinygrad's own is no number where exp overflows."""
+    y = x.detach().sigmoid()
+    return y + (x - x.detach()) * (y * (1.0 - y)).detach()
 
 
 def silu(x: Tensor) -> Tensor:
