@@ -9,6 +9,8 @@ from hrmsearch.errors import SpecError
 from hrmsearch.runtime import Array, Executable, Options, Pass, load_backend
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
+from hrmsearch.testing.check import prepare
+from hrmsearch.testing.invariants import invariants
 from tests.leaky import leaky
 
 LEVEL = "block: {{kind: transformer, norm: {{place: pre}}, mixer: {{kind: leaky, {}}}}}"
@@ -165,3 +167,11 @@ def test_what_is_wrong_with_a_mixers_state_is_said_at_its_mixer(mixer: str, load
         spec = leaky(core, f"task.loader={loader}", read=read, passes=2)
         found = {one.code: one.field for one in validate(hs.lower(spec), spec)}
         assert found == {code: f"model.core.{place}.mixer.{field}" for code, field in codes.items()}
+
+
+def test_a_memory_that_no_mask_fits_is_exempt_from_the_claims_about_masks() -> None:
+    mixer = "{kind: hl_kernel, form: fft}"
+    spec = leaky(STACK, f"memory=[{MEMORY.format('input').replace('{kind: leaky}', mixer)}]")
+    reasons = {name: one.unless(prepare(spec, "reference")) for name, one in invariants().items()}
+    masked = ("write-mask", "hidden-tail", "one-token")
+    assert {reasons[name].partition(":")[0] for name in masked} == {"a memory takes no mask"}
