@@ -6,7 +6,8 @@
 device, each for one size of scan, with the milliseconds of a forward, and of a forward and its gradient, in every form.
 A scan takes the row that is nearest to it, a doubling of anything counting the same; where its backend or device has
 none, the form stays null and the backend chooses. A form that a spec names stays. All forms mean the same, so analyses
-and costs read the graph before or after this compiler pass alike.
+and costs read the graph before or after this compiler pass alike; but by FFT earlier states depend on later inputs by
+rounding, so that form is measured and never chosen.
 """
 
 import json
@@ -18,13 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from hrmsearch.ir.graph import Graph, Op, Value
-from hrmsearch.ir.ops import linear_scan_forms
+from hrmsearch.ir.ops import LINEAR_SCAN_FORMS, linear_scan_forms
 from hrmsearch.passes.rewrite import Rewriter
 
 #: what was measured
 TABLE = Path(__file__).with_name("forms.json")
 #: how many rows a scan is taken to have where nobody says
 ROWS = 16
+# a transform of the whole window rounds the future into the past: who wants it names it, and knows
+_NAMED_ONLY = frozenset({"fft"})
+# times repeat to a tenth at best, so that less is no difference
+_TIE = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +117,21 @@ class _Forms(Rewriter):
 
 
 def fastest(op: Op, target: Target, sizes: Mapping[str, int]) -> str | None:
-    """Return the form with the shortest forward and gradient in the nearest row, among those that the scan can have."""
+    """Return the form with the shortest forward and gradient in the nearest row, among those that the scan can have.
+
+    Of forms that are as good as the shortest, the first in the order of `LINEAR_SCAN_FORMS`, which is the plainest.
+    """
     scan, rows = Scan.of(op, sizes), table().get((target.backend, target.device), ())
     if scan is None or not rows:
         return None
     nearest = min(rows, key=lambda row: row.scan.distance(scan))
-    possible = linear_scan_forms(op) if target.offered is None else set(linear_scan_forms(op)) & set(target.offered)
+    possible = set(linear_scan_forms(op)) - _NAMED_ONLY
+    possible &= possible if target.offered is None else set(target.offered)
     times = {form: time for form, time in nearest.training.items() if form in possible}
     if not times or math.isinf(nearest.scan.distance(scan)):
         return None
-    return min(times, key=times.__getitem__)
+    limit = _TIE * min(times.values())
+    return next(form for form in LINEAR_SCAN_FORMS if times.get(form, math.inf) <= limit)
 
 
 @cache

@@ -104,16 +104,21 @@ def test_kinds_of_scans_are_not_mistaken_for_each_other(measured: Measure) -> No
     assert chosen(scanned(a="T, D:4, N:4", mix='["D", "N"]')) is None
 
 
-def test_a_form_that_the_scan_cannot_have_is_never_taken(measured: Measure) -> None:
+def test_a_transform_is_taken_only_where_a_spec_names_it(measured: Measure) -> None:
     measured(row(64, 64, fft=1.0, step=2.0), row(64, 64, varying=True, fft=1.0, step=2.0))
-    assert chosen(scanned()) == "fft"
-    assert chosen(scanned(a="T, D:4")) == "step"
+    assert chosen(scanned()) == chosen(scanned(a="T, D:4")) == "step"
+    assert chosen(scanned(form='"fft"')) == "fft"
 
 
 def test_a_form_that_the_backend_lacks_here_is_never_taken(measured: Measure) -> None:
     measured(row(64, 64, fft=1.0, step=2.0, scan=3.0))
     assert chosen(scanned(), Target("torch", offered=("scan", "step"))) == "step"
     assert chosen(scanned(), Target("torch", offered=())) is None
+
+
+def test_of_forms_that_are_about_as_fast_the_plainest_is_taken(measured: Measure) -> None:
+    measured(row(64, 64, scan=1.0, chunk=1.05, step=1.2))
+    assert chosen(scanned()) == "chunk"
 
 
 def test_nothing_is_chosen_where_nothing_was_measured(measured: Measure) -> None:
