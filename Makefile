@@ -4,6 +4,7 @@
 #   PYTHON=name   the interpreter that makes the venv
 #   SPEC=file     what `make run` runs; ARGS='--set model.dim=96' is handed on
 #   JOBS=n        test processes (0: in this one)
+#   SLOW=paths    which slow tests `make slow` runs, by default all
 
 VENV ?= .venv
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -11,6 +12,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 SPEC ?= specs/infini_hrm.yaml
 ARGS ?=
 JOBS ?= auto
+SLOW ?=
 
 BIN := $(if $(VENV),$(VENV)/bin/)
 READY := $(if $(VENV),$(VENV)/.ready)
@@ -48,8 +50,8 @@ goldens: $(READY) ## Rewrite tests/golden and show what changed; read it before 
 	git status --short tests/golden
 	git diff --stat tests/golden
 
-slow: $(READY) ## Run the slow tests: training, resume, the wheel
-	$(PYTEST) -m slow
+slow: $(READY) ## Run the slow tests, most of an hour on 2 cores; SLOW=path takes some of them
+	$(PYTEST) -m slow $(SLOW)
 
 bench: $(READY) ## Run every benchmark; each prints ratios measured in one run
 	@for script in benchmarks/*.py; do \

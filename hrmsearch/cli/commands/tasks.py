@@ -5,7 +5,10 @@ import click
 
 @click.command("tasks")
 def command() -> None:
-    """List the tasks and their presets, which a spec names as `task: kind/preset`."""
+    """List the tasks and their presets.
+
+    A spec names one as `task: kind/preset`.
+    """
     from hrmsearch.cli.terminal import print_table
     from hrmsearch.report.table import Table
     from hrmsearch.spec.registry import discover, kinds
