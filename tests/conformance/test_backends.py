@@ -52,15 +52,39 @@ def run(executable: Executable, calls: list[Pass], rows: int) -> list[dict[str, 
     return outputs
 
 
+def assert_near(
+    got: list[dict[str, Array]], reference: Executable, calls: list[Pass], rows: int, within: float
+) -> None:
+    """Compare with the reference, whose carried levels may amplify a last bit a million times.
+
+    Where more differs than rounding, the reference runs again with weights moved by 1e-13, and ten times what that
+    changes is allowed.
+    """
+    wanted, shaken = run(reference, calls, rows), None
+    for i, (expected, found) in enumerate(zip(wanted, got, strict=True)):
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            far = np.abs(found[name] - value)
+            if (far <= within * (1 + np.abs(value))).all():
+                continue
+            shaken = shaken or run(moved(reference), calls, rows)
+            allowed = 10 * np.abs(shaken[i][name] - value).max()
+            assert far.max() <= allowed, f"{name} of pass {i + 1}: {far.max():.3g}, where {allowed:.3g} is rounding"
+
+
+def moved(executable: Executable) -> Executable:
+    """Return an executable, every weight of which is moved by a rounding error."""
+    rng = np.random.default_rng(0)
+    executable.set_params({p: array * rng.normal(1.0, 1e-13, array.shape) for p, array in executable.params.items()})
+    return executable
+
+
 def assert_same(graph: Graph, backend: str, *, rows: int, seed: int) -> None:
     reference, other = compiled("reference", graph), compiled(backend, graph)
     reference.init(seed)
     other.init(seed)
     calls = windows(graph, rows, seed)
-    for expected, got in zip(run(reference, calls, rows), run(other, calls, rows), strict=True):
-        assert expected.keys() == got.keys()
-        for name, value in expected.items():
-            np.testing.assert_allclose(got[name], value, rtol=1e-10, atol=1e-10, err_msg=name)
+    assert_near(run(other, calls, rows), reference, calls, rows, within=1e-10)
 
 
 @pytest.mark.parametrize("backend", QUICK)
@@ -103,9 +127,7 @@ def test_the_pipeline_keeps_the_values_of_the_reference(spec: Spec, seed: int) -
     before.init(seed)
     after.set_params({path: before.params[path] for path in after.params})
     calls = windows(graph, 2, seed)
-    for expected, got in zip(run(before, calls, 2), run(after, calls, 2), strict=True):
-        for name, value in expected.items():
-            np.testing.assert_allclose(got[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
+    assert_near(run(after, calls, 2), before, calls, 2, within=1e-12)
 
 
 @pytest.mark.slow
