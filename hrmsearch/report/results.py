@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hrmsearch.ir import TELEMETRY
 from hrmsearch.report.numbers import count, measured, measured_spread, spread
 from hrmsearch.report.table import Table
 from hrmsearch.tasks.base import Control
@@ -85,6 +86,19 @@ def specs_table(summaries: Sequence[Summary]) -> Table:
     ]
     title = f"on {summaries[0].identity.corpus}"
     return Table(titles, "l" + "r" * (len(titles) - 2) + "l", _filled(specs, controls), title)
+
+
+def telemetry_table(summaries: Sequence[Summary]) -> Table | None:
+    """Return what models told of themselves after the last pass, a row per spec and output; None where none told."""
+    splits = _splits(summaries)
+    rows: list[tuple[str, ...]] = []
+    for summary in summaries:
+        last = {split: passes[_LAST] for split, passes in summary.telemetry.items() if passes}
+        for name in dict.fromkeys(name for told in last.values() for name in told):
+            cells = (spread(it.mean, it.sd) if (it := last.get(split, {}).get(name)) else "" for split in splits)
+            rows.append((summary.name, name.removeprefix(TELEMETRY), *cells))
+    title = f"telemetry on {summaries[0].identity.corpus}, mean over windows"
+    return Table(["spec", "output", *splits], "ll" + "r" * len(splits), [rows], title) if rows else None
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 
 from hrmsearch.errors import RunError
-from hrmsearch.report.results import specs_table
+from hrmsearch.report.results import specs_table, telemetry_table
 from hrmsearch.report.table import Table
 from hrmsearch.train import SeedResult, manifest, summarise
 
@@ -29,11 +29,11 @@ def results_in(folders: Sequence[Path]) -> tuple[list[SeedResult], list[Path]]:
 
 
 def tables(results: Sequence[SeedResult]) -> list[Table]:
-    """Return a table per corpus, with a row per spec."""
+    """Return a table per corpus, with a row per spec, each followed by one of telemetry where models tell any."""
     summaries = [summarise(seeds) for seeds in _groups(results)]
-    return [
-        specs_table(list(group)) for _, group in groupby(summaries, key=lambda s: (s.identity.corpus, s.identity.data))
-    ]
+    corpora = [list(group) for _, group in groupby(summaries, key=lambda s: (s.identity.corpus, s.identity.data))]
+    made = ((specs_table(corpus), telemetry_table(corpus)) for corpus in corpora)
+    return [table for pair in made for table in pair if table]
 
 
 def _runs(above: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """What a model scored: per pass, per seed, over seeds, and never over two corpora."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -143,8 +143,9 @@ class Spread:
 class Summary:
     """A spec's results over seeds on one corpus.
 
-    metrics: `metrics[split][pass - 1][metric]` for `loss` and those of the task. best_epoch: over seeds. controls: what
-    is achieved on the same data without a neural model. accepted: codes of diagnostics that the spec accepts.
+    metrics: `metrics[split][pass - 1][metric]` for `loss` and those of the task. telemetry: in the same way, what the
+    model told of itself. best_epoch: over seeds. controls: what is achieved on the same data without a neural model.
+    accepted: codes of diagnostics that the spec accepts.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Summary:
     params: int
     seeds: tuple[int, ...]
     metrics: Mapping[str, Sequence[Mapping[str, Spread]]]
+    telemetry: Mapping[str, Sequence[Mapping[str, Spread]]]
     best_epoch: Spread
     seconds_per_epoch: Spread
     controls: tuple[Control, ...]
@@ -176,7 +178,8 @@ def summarise(results: Sequence[SeedResult]) -> Summary:
         identity=first.identity,
         params=first.params,
         seeds=tuple(result.seed for result in results),
-        metrics={split: _by_pass([result.scores[split] for result in results]) for split in first.scores},
+        metrics={split: _by_pass(results, split, _judged) for split in first.scores},
+        telemetry={split: _by_pass(results, split, lambda score: score.telemetry) for split in first.scores},
         best_epoch=Spread.of([result.best_epoch for result in results]),
         seconds_per_epoch=Spread.of([result.seconds_per_epoch for result in results]),
         controls=first.controls,
@@ -196,8 +199,13 @@ def _check_alike(results: Sequence[SeedResult]) -> None:
         raise RunError(f"a seed occurs twice among {seeds}")
 
 
-def _by_pass(scores: Sequence[Sequence[Score]]) -> list[dict[str, Spread]]:
-    return [
-        {name: Spread.of([score[name] for score in column]) for name in ("loss", *column[0].metrics)}
-        for column in zip(*scores, strict=True)
-    ]
+def _judged(score: Score) -> Mapping[str, float]:
+    return {"loss": score.loss, **score.metrics}
+
+
+def _by_pass(
+    results: Sequence[SeedResult], split: str, values: Callable[[Score], Mapping[str, float]]
+) -> list[dict[str, Spread]]:
+    """Return the spread over seeds of each of a split's values, by pass."""
+    passes = zip(*(map(values, result.scores[split]) for result in results), strict=True)
+    return [{name: Spread.of([seed[name] for seed in seeds]) for name in seeds[0]} for seeds in passes]

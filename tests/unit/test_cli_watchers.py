@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hrmsearch.cli.lines import JsonLines, Lines
 from hrmsearch.cli.live import Live
-from hrmsearch.report.results import seeds_table, specs_table
+from hrmsearch.report.results import seeds_table, specs_table, telemetry_table
 from hrmsearch.tasks.base import Control
 from hrmsearch.tasks.judging import of_loss
 from hrmsearch.train import EpochDone, Identity, Score, SeedResult, SeedStarted, Step, Watcher, summarise
@@ -164,3 +164,13 @@ def test_specs_are_compared_by_their_last_pass() -> None:
     assert table.columns[:5] == ["spec", "parameters", "seeds", "passes", "valid ppl, pass 1"]
     assert table.sections[0][0][:6] == ("hrm", "152,064", "1", "2", "12.182", "11.023")
     assert table.sections[1][0][:6] == ("unigram", "", "", "", "", "22.200")
+
+
+def test_what_models_tell_of_themselves_has_a_table_of_its_own() -> None:
+    told = [replace(scored(1, 2.5), telemetry={"telemetry.core.ponder": ponder}) for ponder in (2.0, 4.0)]
+    results = [replace(RESULT, seed=seed, scores={"valid": (score,), "test": ()}) for seed, score in enumerate(told)]
+    table = telemetry_table([summarise([replace(RESULT, name="silent")]), summarise(results)])
+    assert table is not None
+    assert list(table.columns) == ["spec", "output", "valid", "test"]
+    assert table.rows == [("hrm", "core.ponder", "3.000 ± 1.414", "")]
+    assert telemetry_table([summarise([RESULT])]) is None

@@ -54,6 +54,14 @@ def test_a_summary_has_mean_deviation_and_number_for_every_pass() -> None:
     assert summary.controls[0].name == "unigram"
 
 
+def test_a_summary_spreads_telemetry_apart_from_what_judges() -> None:
+    first, second = result(0, 1.0), result(1, 2.0)
+    told = replace(second.scores["valid"][0], telemetry={"telemetry.core.ponder": 3.0})
+    results = [replace(one, scores={"valid": (told,)}) for one in (first, second)]
+    assert summarise(results).telemetry == {"valid": [{"telemetry.core.ponder": Spread(3.0, 0.0, 2)}]}
+    assert "telemetry.core.ponder" not in summarise(results).metrics["valid"][0]
+
+
 def test_one_seed_has_no_deviation() -> None:
     assert summarise([result(0, 1.0)]).metrics["valid"][0]["loss"] == Spread(1.0, None, 1)
 
