@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Which mixers track state, and which recall: one stack of two blocks, the mixer its only difference.
+# Which mixers track state, which recall, and what an HRM block does in the place of an sLSTM block.
 #
-#     benchmarks/state_tracking.sh [--device cuda] [--out runs] [--seeds "0 1 2"]
+#     [TASKS="parity mqar slot"] benchmarks/state_tracking.sh [--device cuda] [--out runs] [--seeds "0 1 2"]
 #
-# Every run is `hrmsearch run` on specs/slstm.yaml with the overrides below; runs of one device go side by side.
-# `hrmsearch results runs/parity-* --out results/state_tracking` makes the tables.
+# Every run is `hrmsearch run` on a shipped spec with the overrides below; runs of one device go side by side.
+# `hrmsearch results RUNS -o results/state_tracking/README.md --manifests` makes the tables.
 set -euo pipefail
 
 device=cuda out=runs seeds="0 1 2"
@@ -27,17 +27,6 @@ declare -A mixers=(
     [attention]='{kind: attention, heads: 4, position: rope}'
 )
 
-# one run per arm and seed: what follows the arm and the seed are its overrides
-train() {
-    local name=$1 arm=$2 seed=$3
-    shift 3
-    local sets=(--set "name=$name-$arm" --set "seeds=[$seed]" --set "model.core.blocks[0].repeat=2"
-        --set "model.core.blocks[0].mixer=${mixers[$arm]}")
-    for override in "$@"; do sets+=(--set "$override"); done
-    mkdir -p "$out/log"
-    hrmsearch run slstm "${sets[@]}" --device "$device" --out "$out" >"$out/log/$name-$arm-$seed.txt" 2>&1 &
-}
-
 # parity of 2 to 39 bits, scored on 39 to 255 (the setting of the xLSTM experiments, fewer steps)
 parity=("task=parity/xlstm" "task.also={longest: [255, 255]}" "task.test_rows=2048"
     "train={optimizer: {kind: adamw, lr: 4.0e-3, weight_decay: 0.01}, schedule: {kind: constant, warmup: 200}, batch: 256, epochs: ${EPOCHS:-12}}")
@@ -45,9 +34,41 @@ parity=("task=parity/xlstm" "task.also={longest: [255, 255]}" "task.test_rows=20
 mqar=("task=mqar/64x4"
     "train={optimizer: {kind: adamw, lr: 3.0e-3, weight_decay: 0.1}, schedule: {kind: cosine, warmup: 400}, batch: 512, epochs: ${RECALL_EPOCHS:-5}}")
 
+# One run, in the background: its spec, its name and its seed; what follows are its overrides.
+train() {
+    local spec=$1 name=$2 seed=$3 sets=()
+    shift 3
+    for override in "name=$name" "seeds=[$seed]" "$@"; do sets+=(--set "$override"); done
+    hrmsearch run "$spec" "${sets[@]}" --device "$device" --out "$out" >"$out/log/$name-$seed.txt" 2>&1 &
+}
+
+# A stack of two blocks, the mixer its only difference.
+mix() {
+    local task=$1 mixer=$2 seed=$3
+    shift 3
+    train slstm "$task-$mixer" "$seed" "model.core.blocks[0].repeat=2" "model.core.blocks[0].mixer=${mixers[$mixer]}" "$@"
+}
+
+# A stack of mLSTM, a slot, mLSTM. The HRM's levels are pre-norm, so that their energy is free to grow; the sLSTM block's
+# feed-forward layer is as wide as makes its parameters as many. Strings begin anew in every row: no state is carried on.
+fill() {
+    local slot=$1 seed=$2 hrm=() slstm=()
+    for level in L H; do hrm+=("model.core.blocks[1].levels.$level.block.norm={kind: layer, place: pre}"); done
+    slstm=("model.core.blocks[1]={kind: residual, positions: [1], mixer: ${mixers[slstm]}, ffn: {kind: geglu, width: 341}}")
+    declare -n filled=$slot
+    train xlstm_hrm "slot-$slot" "$seed" "model.core.blocks[0].mixer=${mixers[mlstm]}" "${filled[@]}" "${parity[@]}"
+}
+
+mkdir -p "$out/log"
 for seed in $seeds; do
-    for arm in ${ARMS:-slstm mlstm hl_kernel hl_kernel_gated s4d attention}; do train parity "$arm" "$seed" "${parity[@]}"; done
-    for arm in ${RECALL_ARMS:-slstm hl_kernel attention}; do train mqar "$arm" "$seed" "${mqar[@]}"; done
+    for task in ${TASKS:-parity mqar slot}; do
+        case "$task" in
+            parity) for mixer in "${!mixers[@]}"; do mix parity "$mixer" "$seed" "${parity[@]}"; done ;;
+            mqar) for mixer in slstm hl_kernel attention; do mix mqar "$mixer" "$seed" "${mqar[@]}"; done ;;
+            slot) for slot in hrm slstm; do fill "$slot" "$seed"; done ;;
+            *) echo "unknown task $task" >&2; exit 2 ;;
+        esac
+    done
 done
 wait
 tail -n 4 "$out"/log/*.txt
