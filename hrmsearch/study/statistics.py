@@ -21,7 +21,7 @@ Verdict = Literal["better", "worse", "no difference shown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class ArmSummary:
     """The values of one arm: mean and sample standard deviation over its seeds.
 
     mean: None where a seed diverged: over the others it would be that of the survivors. sd: None for one seed too.
@@ -97,7 +97,7 @@ class Comparison:
     control: str
     better: Better
     alpha: float
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmSummary, ...]
     differences: tuple[Difference, ...]
 
     def record(self) -> dict[str, Any]:
@@ -172,8 +172,8 @@ def _verdict(pair: Pair, step: Step, better: Better, alpha: float) -> Verdict:
     return "better" if (pair.values.mean() < 0) == (better == "lower") else "worse"
 
 
-def _arm(name: str, values: Values) -> Arm:
+def _arm(name: str, values: Values) -> ArmSummary:
     lost = diverged(values)
     if lost:
-        return Arm(name, None, None, len(values), lost)
-    return Arm(name, float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
+        return ArmSummary(name, None, None, len(values), lost)
+    return ArmSummary(name, float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
