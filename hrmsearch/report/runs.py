@@ -4,12 +4,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from hrmsearch.errors import RunError
 from hrmsearch.report.results import specs_table, telemetry_table
 from hrmsearch.report.table import Table
 from hrmsearch.train import SeedResult, manifest, summarise
-
-_MANIFEST = "manifest.json"
 
 
 def results_in(folders: Sequence[Path]) -> tuple[list[SeedResult], list[Path]]:
@@ -19,12 +16,12 @@ def results_in(folders: Sequence[Path]) -> tuple[list[SeedResult], list[Path]]:
     """
     finished: list[SeedResult] = []
     unfinished: list[Path] = []
-    for folder in dict.fromkeys(run for above in folders for run in _runs(above)):
-        found = manifest.read(folder / _MANIFEST)
-        if found.get("status") == "finished":
-            finished.append(SeedResult.of(folder, found))
+    for path in dict.fromkeys(path for above in folders for path in manifest.below(above)):
+        found = manifest.read(path)
+        if found.get("status") == manifest.FINISHED:
+            finished.append(SeedResult.of(path.parent, found))
         else:
-            unfinished.append(folder)
+            unfinished.append(path.parent)
     return finished, unfinished
 
 
@@ -34,13 +31,6 @@ def tables(results: Sequence[SeedResult]) -> list[Table]:
     corpora = [list(group) for _, group in groupby(summaries, key=lambda s: (s.identity.corpus, s.identity.data))]
     made = ((specs_table(corpus), telemetry_table(corpus)) for corpus in corpora)
     return [table for pair in made for table in pair if table]
-
-
-def _runs(above: Path) -> list[Path]:
-    runs = [path.parent for path in sorted(above.rglob(_MANIFEST))]
-    if not runs:
-        raise RunError(f"{above}: {'no run in it' if above.is_dir() else 'no such folder'}")
-    return runs
 
 
 def _groups(results: Sequence[SeedResult]) -> Iterator[list[SeedResult]]:

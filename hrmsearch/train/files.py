@@ -3,8 +3,11 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from hrmsearch.errors import RunError
+
+MANIFEST: Final = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class RunFolder:
     @property
     def manifest(self) -> Path:
         """What ran, where, on what, and what came of it."""
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     @property
     def metrics(self) -> Path:

@@ -14,11 +14,15 @@ from hrmsearch.errors import RunError
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.checkpoint import Origin
+from hrmsearch.train.files import MANIFEST
 from hrmsearch.train.job import Job, Plan
 from hrmsearch.train.progress import Progress
 from hrmsearch.train.scores import Score
 
 FORMAT: Final = "hrmsearch manifest 1"
+
+#: what a manifest's status may be; a run that was stopped is still `running`
+RUNNING, FINISHED, DIVERGED = "running", "finished", "diverged"
 
 #: what a result is bit for bit the same under; `reproduce` says which of them differ
 ENVIRONMENT: Final = ("versions", "platform", "backend", "device", "precision", "optimize", "threads")
@@ -29,7 +33,7 @@ def describe(job: Job) -> dict[str, Any]:
     plan, options, train = job.plan, job.plan.options, job.plan.spec.train
     return {
         "format": FORMAT,
-        "status": "running",
+        "status": RUNNING,
         "name": plan.spec.name,
         "seed": job.seed,
         "spec_hash": plan.spec_hash,
@@ -55,7 +59,7 @@ def results(job: Job, progress: Progress, tested: Mapping[str, Sequence[Score]])
     """Return what a finished run adds to its manifest; tested: the scores on splits that chose nothing."""
     seconds = progress.epoch_seconds
     return {
-        "status": "finished",
+        "status": FINISHED,
         "metrics": {
             "best_epoch": progress.best_epoch,
             "epochs": progress.epoch,
@@ -84,6 +88,14 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or cast("dict[str, Any]", found).get("format") != FORMAT:
         raise RunError(f"{path}: no manifest of a run, or one of another version; this one reads {FORMAT!r}")
     return cast("dict[str, Any]", found)
+
+
+def below(folder: Path) -> list[Path]:
+    """Return the manifests in or below a folder, by path; raises RunError where there are none."""
+    found = sorted(folder.rglob(MANIFEST))
+    if not found:
+        raise RunError(f"{folder}: {'no run in it' if folder.is_dir() else 'no such folder'}")
+    return found
 
 
 def origin_of(manifest: Mapping[str, Any]) -> Origin:

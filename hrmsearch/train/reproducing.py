@@ -10,6 +10,7 @@ from typing import Any, Final
 from hrmsearch.errors import RunError
 from hrmsearch.spec.load import loads
 from hrmsearch.train import manifest as manifests
+from hrmsearch.train.files import MANIFEST
 from hrmsearch.train.job import spec_hash
 from hrmsearch.train.options import RunOptions
 from hrmsearch.train.running import run
@@ -58,7 +59,7 @@ def reproduce(
     The manifest alone is enough. The repetition is made in a temporary folder, on the same backend and device unless
     told otherwise. Raises RunError where the manifest is unfinished or the same data cannot be had.
     """
-    path = manifest / "manifest.json" if manifest.is_dir() else manifest
+    path = manifest / MANIFEST if manifest.is_dir() else manifest
     found = manifests.read(path)
     before = SeedResult.of(path.parent, found)
     spec = loads(json.dumps({**found["spec"], "seeds": [found["seed"]]}), str(path))
@@ -69,7 +70,7 @@ def reproduce(
             backend or found["backend"], device or found["device"], Path(folder), optimize=found["optimize"]
         )
         (after,) = run(spec, chosen, watcher or Silent())
-        again = manifests.read(after.run_dir / "manifest.json")
+        again = manifests.read(after.run_dir / MANIFEST)
     if after.identity != before.identity:
         raise RunError(
             f"{path}: was on other data ({before.identity.corpus}) than can be had ({after.identity.corpus})"

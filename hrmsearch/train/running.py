@@ -3,7 +3,7 @@
 from typing import Any
 
 from hrmsearch.analyses import Diagnostic, validate
-from hrmsearch.errors import UnsoundError
+from hrmsearch.errors import DivergedError, UnsoundError
 from hrmsearch.files import write
 from hrmsearch.ir import Graph, text
 from hrmsearch.lowering import lower
@@ -64,7 +64,7 @@ def _seed(job: Job, watcher: Watcher, wish: Wish) -> SeedResult:
     if wish.signal is not None:
         raise Interrupted(wish.signal, job.folder.path, 0)
     found = _found(job) if job.plan.options.resume else None
-    if found is not None and found["status"] == "finished":
+    if found is not None and found["status"] == manifest.FINISHED:
         job.folder.remove_checkpoint()
         result = SeedResult.of(job.folder.path, found)
     else:
@@ -103,7 +103,11 @@ def _train(job: Job, start: checkpoint.Checkpoint | None, watcher: Watcher, wish
     else:
         trainer.resume(start)
     watcher.started(_started(job, trainer, resumed=start is not None))
-    trainer.train()
+    try:
+        trainer.train()
+    except DivergedError:
+        write(job.folder.manifest, manifest.dump(described | {"status": manifest.DIVERGED}))
+        raise
     described |= manifest.results(job, trainer.progress, trainer.test())
     write(job.folder.manifest, manifest.dump(described))
     job.folder.remove_checkpoint()

@@ -306,6 +306,14 @@ def test_a_loss_that_is_not_a_number_stops_a_run(tmp_path: Path) -> None:
         train(tiny("train.optimizer.lr=1e30", "train.diverged=1e300"), tmp_path)
 
 
+def test_a_run_that_diverged_says_so_in_its_manifest(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError):
+        train(tiny("train.optimizer.lr=1e30", "train.diverged=1e300"), tmp_path)
+    manifest = json.loads((tmp_path / "tiny" / "seed-0" / "manifest.json").read_text())
+    assert manifest["status"] == "diverged"
+    assert "metrics" not in manifest
+
+
 def test_a_batch_larger_than_the_text_is_an_error_of_the_data(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="fewer than the 64 rows"):
         train(tiny("train.batch=64"), tmp_path)
