@@ -34,6 +34,11 @@ def sign_flip_p(differences: Sequence[float] | NDArray[np.float64]) -> float | N
     return 2 * above / 2 ** len(values)
 
 
+def smallest_p(seeds: int) -> float:
+    """Return the smallest p there is: of the two signings in which all differences agree."""
+    return 2.0 ** (1 - seeds)
+
+
 def _signed_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
     sums = np.zeros(1)
     for value in values:
