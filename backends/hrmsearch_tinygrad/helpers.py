@@ -48,6 +48,22 @@ def log1p(x: Tensor) -> Tensor:
     return (x.abs() < 0.5).where(series * ratio, (1.0 + x).log())
 
 
+def atan(x: Tensor) -> Tensor:
+    """Return the arc tangent, by its series after the angle was halved twice, with the gradient 1 / (1 + x^2)."""
+    at = x.detach()
+    # beyond 1 it is that of 1 / x, so that no square overflows
+    beyond, size = at.abs() > 1.0, at.abs()
+    part = beyond.where(1.0 / size.maximum(1.0), size)
+    for _ in range(2):
+        part = part / (1.0 + (1.0 + part.square()).sqrt())
+    square, series = part.square(), x.const_like(1.0 / 19)
+    for n in range(17, 0, -2):
+        series = 1.0 / n - series * square
+    angle = 4.0 * part * series
+    y = at.sign() * beyond.where(math.pi / 2 - angle, angle)
+    return y + (x - at) / (1.0 + at.square())
+
+
 def erf(x: Tensor) -> Tensor:
     """Return the error function in double precision, from rational functions (Cody 1969, Math. Comp. 23)."""
 
@@ -147,7 +163,7 @@ def trunc_normal(*shape: int, std: float) -> Tensor:
 HELPERS: Final[Mapping[str, str]] = dict(SCAN_HELPERS) | {
     function.__name__: inspect.getsource(function)
     for function in (
-        wide, sigmoid, silu, expm1, log1p, erf, gelu, rms_norm, layer_norm, rope_angles, rope_cos, rope_sin, rope,
+        wide, sigmoid, silu, expm1, log1p, atan, erf, gelu, rms_norm, layer_norm, rope_angles, rope_cos, rope_sin, rope,
         attention, restore, trunc_normal,
     )
 }  # fmt: skip

@@ -150,7 +150,7 @@ KINDS: Mapping[str, Kind] = {
     **{
         kind: _method(kind) for kind in ("exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "softplus", "abs", "sign")
     },
-    **{kind: _helper(kind) for kind in ("log1p", "expm1", "erf", "sigmoid", "silu", "gelu")},
+    **{kind: _helper(kind) for kind in ("log1p", "expm1", "atan", "erf", "sigmoid", "silu", "gelu")},
     "maximum": _bound("maximum"),
     "minimum": _bound("minimum"),
     "where": _where,

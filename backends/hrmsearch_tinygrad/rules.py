@@ -16,7 +16,7 @@ from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Op, Value
 from hrmsearch.ir.ops import lookup
 from hrmsearch.ir.rule import SCALARS, Rule
-from hrmsearch_tinygrad.helpers import erf, expm1, gelu, log1p, sigmoid, silu
+from hrmsearch_tinygrad.helpers import atan, erf, expm1, gelu, log1p, sigmoid, silu
 
 _FORMS: Mapping[str, Callable[..., Tensor]] = {
     **{kind: getattr(Tensor, kind) for kind in ("exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "softplus")},
@@ -24,6 +24,7 @@ _FORMS: Mapping[str, Callable[..., Tensor]] = {
     **{kind: getattr(Tensor, kind) for kind in ("maximum", "minimum", "where", "detach")},
     "log1p": log1p,
     "expm1": expm1,
+    "atan": atan,
     "erf": erf,
     "gelu": gelu,
     "sigmoid": sigmoid,

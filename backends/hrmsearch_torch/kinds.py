@@ -167,7 +167,7 @@ def _einsum(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
 KINDS: Mapping[str, Kind] = {
     **COMMON,
     **{kind: _function(f"torch.{kind}") for kind in ("exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos")},
-    **{kind: _function(f"torch.{kind}") for kind in ("tanh", "erf", "sigmoid", "abs", "sign")},
+    **{kind: _function(f"torch.{kind}") for kind in ("tanh", "atan", "erf", "sigmoid", "abs", "sign")},
     # torch's default returns x above 20, which is off by 2e-9 there
     "softplus": _function("F.softplus", threshold=40.0),
     "silu": _function("F.silu"),

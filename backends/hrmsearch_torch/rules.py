@@ -22,7 +22,8 @@ def _softplus(x: Tensor) -> Tensor:
 
 _FORMS: Mapping[str, Callable[..., Any]] = {
     **{kind: getattr(torch, kind) for kind in ("neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos")},
-    **{kind: getattr(torch, kind) for kind in ("tanh", "erf", "sigmoid", "abs", "sign", "maximum", "minimum", "where")},
+    **{kind: getattr(torch, kind) for kind in ("tanh", "atan", "erf", "sigmoid", "abs", "sign")},
+    **{kind: getattr(torch, kind) for kind in ("maximum", "minimum", "where")},
     "softplus": _softplus,
     "silu": F.silu,
     "gelu": F.gelu,

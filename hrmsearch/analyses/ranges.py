@@ -44,6 +44,7 @@ _MONOTONE: Mapping[str, Callable[[float], float]] = {
     "sigmoid": _sigmoid,
     "softplus": _softplus,
     "tanh": math.tanh,
+    "atan": math.atan,
     "erf": math.erf,
 }
 # results that are bounded whatever goes in

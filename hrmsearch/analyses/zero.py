@@ -15,7 +15,9 @@ _LINEAR_IN = {"attention": 2, "div": 0, "gather": 0, "rms_norm": 0, "rope": 0}
 #: zero if all operands are
 _LAYOUT = frozenset({"split", "merge", "transpose", "slice", "concat", "rename", "broadcast", "cast", "detach"})
 _SUMS = frozenset({"add", "sub", "sum", "mean", "amax", "cumsum", "cummax", "maximum", "minimum"})
-_ORIGIN = frozenset({"neg", "abs", "sign", "sin", "tanh", "sqrt", "silu", "gelu", "erf", "expm1", "log1p", "dropout"})
+_ORIGIN = frozenset(
+    {"neg", "abs", "sign", "sin", "tanh", "atan", "sqrt", "silu", "gelu", "erf", "expm1", "log1p", "dropout"}
+)
 
 
 def gives_zero(op: Op, zero: Sequence[bool]) -> bool:

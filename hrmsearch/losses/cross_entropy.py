@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from hrmsearch.ir import Builder, DType, Type, Value
+from hrmsearch.ir import Builder, Value
 from hrmsearch.losses.base import Loss
 
 
@@ -11,10 +11,6 @@ class CrossEntropy(Loss):
 
     kind: Literal["cross_entropy"] = "cross_entropy"
 
-    def build(self, b: Builder, logits: Value, targets: Value) -> tuple[Value, Value, Value]:
-        """Return the mean, and per row the sum and the count."""
-        nll = b.sum(b.op("cross_entropy", logits, targets, ignore=self.ignore), "T")
-        ignored = b.op("equal", targets, self.ignore)
-        ones = b.full(1.0, Type(DType.WIDE))
-        count = b.sum(b.where(ignored, b.zeros(ones.type), ones), "T")
-        return b.sum(nll, "B") / b.op("maximum", b.sum(count, "B"), ones), nll, count
+    def per_target(self, b: Builder, logits: Value, targets: Value) -> Value:
+        """Return -log softmax(logits)[target]."""
+        return b.op("cross_entropy", logits, targets, ignore=self.ignore)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hrmsearch.blocks.base import Core
 from hrmsearch.spec.load import loads
 from hrmsearch.spec.model import Spec
-from hrmsearch.spec.registry import kinds
+from hrmsearch.spec.registry import discover, kinds
 from hrmsearch.testing.spec_parts import Data, Wish, cells, cores, maybe, norms, recurring
 
 _WIDTHS = st.sampled_from([4, 8])
@@ -63,6 +63,7 @@ def spec_data(draw: st.DrawFn, *, sound: bool | None = None, smooth: bool = Fals
     Widths are 4 or 8, windows up to 6 tokens, up to three levels of up to two layers or a stack of up to three, up to
     two memories. Mixers are of every kind that is registered.
     """
+    discover()
     wish = Wish(bool(sound), smooth)
     core = draw(cores(wish))
     streams, places = _names(core)
@@ -81,8 +82,17 @@ def spec_data(draw: st.DrawFn, *, sound: bool | None = None, smooth: bool = Fals
     # a carry that outlives its loader is unsound whatever the graph does
     loaders = ["contiguous"] if sound and "stream" in _lifetimes([core, memory]) else ["shuffled", "contiguous"]
     task = {"kind": "toy", "window": draw(st.integers(2, 6)), "loader": draw(st.sampled_from(loaders))}
+    loss = {"kind": draw(st.sampled_from(sorted(kinds("loss")))), **maybe(draw, _LOSS)}
     train = {"batch": draw(st.integers(1, 3)), "epochs": 1, "optimizer": {"kind": "adamw"}}
-    return {"spec": 1, "name": "drawn", "model": model, "nest": draw(_nests()), "task": task, "train": train}
+    return {
+        "spec": 1,
+        "name": "drawn",
+        "model": model,
+        "nest": draw(_nests()),
+        "loss": loss,
+        "task": task,
+        "train": train,
+    }
 
 
 def _names(core: Data) -> tuple[list[str], list[str]]:
@@ -107,6 +117,9 @@ _EMBED: dict[str, st.SearchStrategy[Any]] = {
     "position": st.sampled_from(["none", "learned"]),
     "scale": st.sampled_from([1.0, 2.0, "sqrt_dim"]),
 }
+
+
+_LOSS: dict[str, st.SearchStrategy[Any]] = {"mean": st.sampled_from(["targets", "rows"])}
 
 
 def specs(*, sound: bool | None = None, smooth: bool = False) -> st.SearchStrategy[Spec]:

@@ -14,7 +14,7 @@ pytest.importorskip("tinygrad", reason="tinygrad is not installed")
 from tinygrad.tensor import Tensor
 
 from hrmsearch_tinygrad.devices import as_default, available
-from hrmsearch_tinygrad.helpers import sigmoid, silu
+from hrmsearch_tinygrad.helpers import atan, sigmoid, silu
 
 FAR = np.array([-1e30, -104.0, -88.0, -80.0, -10.0, 0.0, 3.0, 88.0, 1e30], np.float32)
 
@@ -37,11 +37,20 @@ def swish_slope(x: Real) -> Real:
     return logistic(x) + x * logistic_slope(x)
 
 
+def angle(x: Real) -> Real:
+    return np.arctan(x)
+
+
+def angle_slope(x: Real) -> Real:
+    return 1.0 / (1.0 + x * x)
+
+
 @pytest.mark.skipif(not available(), reason="no device of tinygrad is here")
 @pytest.mark.parametrize(
-    ("helper", "value", "slope"), [(sigmoid, logistic, logistic_slope), (silu, swish, swish_slope)]
+    ("helper", "value", "slope"),
+    [(sigmoid, logistic, logistic_slope), (silu, swish, swish_slope), (atan, angle, angle_slope)],
 )
-def test_a_gradient_is_right_where_exp_overflows(
+def test_a_value_and_its_gradient_are_right_however_large_the_argument(
     helper: Callable[[Tensor], Tensor], value: Callable[[Real], Real], slope: Callable[[Real], Real]
 ) -> None:
     with as_default(available()[0]):

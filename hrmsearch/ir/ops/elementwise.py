@@ -60,6 +60,7 @@ UNARY: Mapping[str, Callable[[Array], Array]] = {
     "sin": np.sin,
     "cos": np.cos,
     "tanh": np.tanh,
+    "atan": np.arctan,
     "erf": _erf,
     "sigmoid": _sigmoid,
     "softplus": lambda x: np.logaddexp(0.0, x),
