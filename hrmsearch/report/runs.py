@@ -1,43 +1,89 @@
-"""Finished runs found in folders, grouped into what may share a table."""
+"""Finished runs grouped into what may share a table: the seeds of a spec, and the specs on the same data."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
+from hrmsearch.report.evidence import Evidence
 from hrmsearch.report.results import specs_table, telemetry_table
 from hrmsearch.report.table import Table
-from hrmsearch.train import SeedResult, manifest, summarise
+from hrmsearch.tasks.base import Control
+from hrmsearch.train import Summary, summarise
 
 
-def results_in(folders: Sequence[Path]) -> tuple[list[SeedResult], list[Path]]:
-    """Return the finished runs in or below folders, each once, and the folders of unfinished ones.
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A spec and what its seeds came to, in the order of the seeds.
 
-    Raises RunError for a folder that is missing or holds no run.
+    summary: its name is told apart from those of other specs on the same data.
     """
-    finished: list[SeedResult] = []
-    unfinished: list[Path] = []
-    for path in dict.fromkeys(path for above in folders for path in manifest.below(above)):
-        found = manifest.read(path)
-        if found.get("status") == manifest.FINISHED:
-            finished.append(SeedResult.of(path.parent, found))
-        else:
-            unfinished.append(path.parent)
-    return finished, unfinished
+
+    summary: Summary
+    seeds: Sequence[Evidence]
+
+    @property
+    def label(self) -> str:
+        """What the spec is called here."""
+        return self.summary.name
 
 
-def tables(results: Sequence[SeedResult]) -> list[Table]:
-    """Return a table per corpus, with a row per spec, each followed by one of telemetry where models tell any."""
-    summaries = [summarise(seeds) for seeds in _groups(results)]
-    corpora = [list(group) for _, group in groupby(summaries, key=lambda s: (s.identity.corpus, s.identity.data))]
-    made = ((specs_table(corpus), telemetry_table(corpus)) for corpus in corpora)
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The specs that were trained on the same data, by name."""
+
+    corpus: str
+    specs: Sequence[Trained]
+
+    @property
+    def summaries(self) -> list[Summary]:
+        """What each spec came to."""
+        return [trained.summary for trained in self.specs]
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """What is achieved on the data without a neural model."""
+        return self.specs[0].summary.controls
+
+    @property
+    def metric(self) -> str:
+        """The metric that the task is judged by first."""
+        return next(name for name in self.specs[0].summary.metrics["valid"][-1] if name != "loss")
+
+
+def compare(found: Iterable[Evidence]) -> list[Compared]:
+    """Return a group per data set, each with its specs and their seeds.
+
+    Raises RunError where a seed of a spec occurs twice.
+    """
+    specs = [Trained(summarise([one.result for one in seeds]), seeds) for seeds in _by_spec(found)]
+    groups = groupby(specs, key=lambda s: (s.summary.identity.corpus, s.summary.identity.data))
+    return [Compared(corpus, _told_apart(list(group))) for (corpus, _), group in groups]
+
+
+def tables(compared: Sequence[Compared]) -> list[Table]:
+    """Return a table per data set, with a row per spec, each followed by one of telemetry where models tell any."""
+    made = ((specs_table(one.summaries), telemetry_table(one.summaries)) for one in compared)
     return [table for pair in made for table in pair if table]
 
 
-def _groups(results: Sequence[SeedResult]) -> Iterator[list[SeedResult]]:
-    """Yield the seeds of each spec on each corpus."""
+def _by_spec(found: Iterable[Evidence]) -> Iterator[list[Evidence]]:
+    """Yield the seeds of each spec on each data set."""
 
-    def key(result: SeedResult) -> tuple[str, ...]:
-        return result.identity.corpus, result.identity.data, result.name, result.identity.spec
+    def key(one: Evidence) -> tuple[str, ...]:
+        identity = one.result.identity
+        return identity.corpus, identity.data, one.result.name, identity.spec
 
-    for _, seeds in groupby(sorted(results, key=lambda r: (key(r), r.seed)), key=key):
+    for _, seeds in groupby(sorted(found, key=lambda one: (key(one), one.seed)), key=key):
         yield list(seeds)
+
+
+def _told_apart(specs: Sequence[Trained]) -> list[Trained]:
+    """Return specs of different names: the hash follows a name that several have."""
+    used = Counter(spec.label for spec in specs)
+    return [spec if used[spec.label] == 1 else _hashed(spec) for spec in specs]
+
+
+def _hashed(spec: Trained) -> Trained:
+    label = f"{spec.label} ({spec.summary.identity.spec[:6]})"
+    return replace(spec, summary=replace(spec.summary, name=label))

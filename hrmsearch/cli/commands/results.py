@@ -19,25 +19,26 @@ def command(folders: tuple[Path, ...], output: Path | None, manifests: bool, for
     from hrmsearch.cli.files import may_write, write_text
     from hrmsearch.cli.terminal import print_table
     from hrmsearch.errors import RunError
-    from hrmsearch.report.runs import results_in, tables
+    from hrmsearch.report.evidence import gather
+    from hrmsearch.report.runs import compare, tables
 
     if manifests and output is None:
         raise click.UsageError("--manifests needs --output, beside which they go")
     if output is not None:
         may_write(output, force=force)
-    finished, unfinished = results_in(folders)
+    finished, unfinished = gather(folders)
     for folder in unfinished:
         click.echo(f"{folder}: not finished, left out", err=True)
     if not finished:
         raise RunError("none of these runs is finished")
-    made = tables(finished)
+    made = tables(compare(finished))
     for table in made:
         print_table(table)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, "\n".join(table.markdown() for table in made))
-        for result in finished if manifests else ():
-            copy = output.parent / result.name / f"seed-{result.seed}.json"
+        for one in finished if manifests else ():
+            copy = output.parent / one.result.name / f"seed-{one.seed}.json"
             may_write(copy, force=force)
             copy.parent.mkdir(exist_ok=True)
-            write_text(copy, (result.run_dir / "manifest.json").read_text(encoding="utf-8"))
+            write_text(copy, one.file.read_text(encoding="utf-8"))

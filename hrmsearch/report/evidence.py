@@ -1,0 +1,70 @@
+"""What a report stands on: finished runs, their manifests with hashes, and every score that was logged."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hrmsearch.errors import RunError
+from hrmsearch.train import SeedResult, manifest, metrics
+
+#: a run's own manifest, and the copies that `results --manifests` makes of it
+_OWN, _COPY = "manifest.json", "seed-*.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A finished run.
+
+    file: its manifest, with the SHA-256 of its bytes. lines: those of `metrics.jsonl`; none where only the manifest was
+    kept.
+    """
+
+    result: SeedResult
+    file: Path
+    sha256: str
+    manifest: Mapping[str, Any]
+    lines: Sequence[Mapping[str, Any]]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.result.seed
+
+    @classmethod
+    def of(cls, file: Path, found: Mapping[str, Any]) -> "Evidence":
+        """Return what a finished manifest and the files beside it hold; raises RunError where they are foreign."""
+        log = file.parent / "metrics.jsonl"
+        lines = metrics.read(log) if file.name == _OWN and log.exists() else []
+        return cls(SeedResult.of(file.parent, found), file, _sha256(file), found, lines)
+
+
+def gather(folders: Sequence[Path]) -> tuple[list[Evidence], list[Path]]:
+    """Return the finished runs in or below folders, each once, and the folders of unfinished ones.
+
+    Raises RunError for a folder that is missing or holds no run.
+    """
+    finished: list[Evidence] = []
+    unfinished: list[Path] = []
+    for file in dict.fromkeys(file for above in folders for file in _manifests(above)):
+        found = manifest.read(file)
+        if found.get("status") == manifest.FINISHED:
+            finished.append(Evidence.of(file, found))
+        else:
+            unfinished.append(file.parent)
+    return finished, unfinished
+
+
+def _manifests(above: Path) -> Iterator[Path]:
+    found = sorted(above.rglob(_OWN)) or sorted(above.rglob(_COPY))
+    if not found:
+        raise RunError(f"{above}: {'no run in it' if above.is_dir() else 'no such folder'}")
+    yield from found
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read ({error.strerror or error})") from error
