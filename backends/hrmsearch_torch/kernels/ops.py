@@ -1,0 +1,133 @@
+"""Recurrences as torch ops: `hrmsearch::scan_<digest>`, with shapes for tracing and with gradients.
+
+torch.compile takes them as they are. Operands and results are in a kernel's order; `Scan` turns the tensors of a
+graph's types into it and back.
+"""
+
+# torch's own annotations are partial
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from hrmsearch.recurrence import Recurrence
+from hrmsearch_torch.kernels.arrays import Frame, Sizes, Tensor, arranged, restored
+from hrmsearch_torch.kernels.c_text import TILE
+from hrmsearch_torch.kernels.cpu import CpuKernel
+
+_LIBRARY = torch.library.Library("hrmsearch", "FRAGMENT")
+_OPS: dict[str, "_Op"] = {}
+
+
+class Scan:
+    """A recurrence, called with tensors of a graph's types.
+
+    op: what runs, over operands in a kernel's order. name: the op's, below `torch.ops.hrmsearch`.
+    """
+
+    def __init__(self, recurrence: Recurrence) -> None:
+        self._ports = recurrence.operands
+        self._results = recurrence.results
+        self._frame = Frame(recurrence)
+        self._floats = [i for i, port in enumerate(recurrence.operands) if port.is_float]
+        made = _Op(recurrence)
+        made = _OPS.setdefault(made.name, made)
+        self.name, self.text, self.op = made.name, made.text, made.registered()
+
+    def arranged(self, *operands: Tensor) -> list[Tensor]:
+        """Return operands as the op takes them; reals of several formats meet in the widest, float32 at least."""
+        sizes = self._frame.sizes(operands)
+        dtype = _common([operands[i].dtype for i in self._floats])
+        given = [arranged(x, port, sizes) for x, port in zip(operands, self._ports, strict=True)]
+        for i in self._floats:
+            given[i] = given[i].to(dtype)
+        return given
+
+    def __call__(self, *operands: Tensor) -> Any:
+        """Return the results."""
+        *results, _ = self.op(*self.arranged(*operands))
+        found = [restored(x, port) for x, port in zip(results, self._results, strict=True)]
+        return found[0] if len(found) == 1 else tuple(found)
+
+
+def _common(dtypes: Sequence[torch.dtype]) -> torch.dtype:
+    return torch.float64 if torch.float64 in dtypes else torch.float32
+
+
+class _Op:
+    """The op of a recurrence. name: tells its source."""
+
+    def __init__(self, recurrence: Recurrence) -> None:
+        self._recurrence = recurrence
+        self._kernels: dict[torch.dtype, CpuKernel] = {}
+        self._frame = Frame(recurrence, arranged=True)
+        self._floats = [port.is_float for port in recurrence.operands]
+        self.text = self._kernel(torch.float32).text
+        self.name = f"scan_{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+        self._run: Any = None
+
+    def _kernel(self, dtype: torch.dtype) -> CpuKernel:
+        if dtype not in self._kernels:
+            self._kernels[dtype] = CpuKernel(self._recurrence, dtype)
+        return self._kernels[dtype]
+
+    def _of(self, operands: Sequence[Tensor]) -> tuple[CpuKernel, Sizes]:
+        dtype = next(x.dtype for x, real in zip(operands, self._floats, strict=True) if real)
+        return self._kernel(dtype), self._frame.sizes(operands)
+
+    def registered(self) -> Any:
+        """Return the op, registered with torch once."""
+        if self._run is not None:
+            return self._run
+        n, results, floats = len(self._floats), len(self._recurrence.results), sum(self._floats)
+        names = [f"x{i}" for i in range(n)]
+        takes = ", ".join(f"Tensor {name}" for name in names)
+        back = ", ".join([takes, "Tensor kept", *(f"Tensor? g{i}" for i in range(results))])
+        _LIBRARY.define(f"{self.name}({takes}) -> ({', '.join(['Tensor'] * (results + 1))})")
+        _LIBRARY.define(f"{self.name}_backward({back}) -> ({', '.join(['Tensor'] * floats)})")
+        forms = {"": (self._forward, self._forward_shapes), "_backward": (self._backward, self._backward_shapes)}
+        for suffix, (run, shapes) in forms.items():
+            _LIBRARY.impl(f"{self.name}{suffix}", run, "CPU")
+            torch.library.register_fake(f"hrmsearch::{self.name}{suffix}", shapes, lib=_LIBRARY)
+        self._run = getattr(torch.ops.hrmsearch, self.name).default
+        self._run_back = getattr(torch.ops.hrmsearch, f"{self.name}_backward").default
+        torch.library.register_autograd(self._run, self._gradients, setup_context=_save, lib=_LIBRARY)
+        return self._run
+
+    def _forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        kernel, sizes = self._of(operands)
+        return tuple(kernel.forward(operands, sizes))
+
+    def _forward_shapes(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        _, sizes = self._of(operands)
+        like = next(x for x, real in zip(operands, self._floats, strict=True) if real)
+        made = [like.new_empty(sizes.shape(port)) for port in self._recurrence.results]
+        tiles = (sizes.steps + TILE - 1) // TILE
+        return (*made, like.new_empty((sizes.row_count, tiles, self._recurrence.carries, sizes.lane_count)))
+
+    def _backward(self, *given: Tensor | None) -> tuple[Tensor, ...]:
+        n = len(self._floats)
+        operands = [x for x in given[:n] if x is not None]
+        kernel, sizes = self._of(operands)
+        kept = given[n]
+        assert kept is not None, "checkpoints are no gradient"
+        return tuple(kernel.backward(operands, kept, given[n + 1 :], sizes))
+
+    def _backward_shapes(self, *given: Tensor | None) -> tuple[Tensor, ...]:
+        operands = given[: len(self._floats)]
+        reals = [x for x, real in zip(operands, self._floats, strict=True) if real and x is not None]
+        return tuple(x.new_empty(x.shape) for x in reals)
+
+    def _gradients(self, ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        *given, kept = ctx.saved_tensors
+        found = iter(self._run_back(*given, kept, *gradients[:-1]))
+        return tuple(next(found) if real else None for real in self._floats)
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    # a result that nothing reads has no gradient, and needs no tensor of zeros
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs, output[-1])
