@@ -55,7 +55,8 @@ class Options:
     """What a graph is compiled for.
 
     dtype: bfloat16 computes in mixed precision over float32 parameters. optimize: let the backend spend time on
-    compiling. capture: let it record whole train steps and replay them where the device can.
+    compiling. capture: let it record whole train steps and replay them where the device can. kernels: let it run
+    recurrences by kernels that it generates, where it has any for the device.
     """
 
     device: str = "cpu"
@@ -63,6 +64,7 @@ class Options:
     training: Training | None = None
     optimize: bool = False
     capture: bool = True
+    kernels: bool = True
 
 
 @dataclass(frozen=True, slots=True)

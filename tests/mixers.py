@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -37,8 +38,9 @@ class Alone:
         return cls(passes.run(verify(graph)))
 
     @cached_property
-    def _source(self) -> str:
-        return emit(self.graph)
+    def module(self) -> ModuleType:
+        """What torch runs when gradients are asked for."""
+        return load_source(emit(self.graph), "alone")
 
     def params(self, seed: int, scale: float = 1.0) -> dict[str, Array]:
         """Return parameters as a model would draw them, with noise: what begins at zero takes part too."""
@@ -61,7 +63,7 @@ class Alone:
     def gradients(self, params: Arrays, inputs: Arrays, weights: Arrays, dtype: str = "float64") -> dict[str, Array]:
         """Return the gradient of sum(weight * output) in every parameter and float input."""
         kind = getattr(torch, dtype)
-        model = load_source(self._source, "alone").Model().to(kind)
+        model = self.module.Model().to(kind)
         model.load_state_dict({path: torch.tensor(value) for path, value in params.items()})
         floats = {name for name, value in self.graph.inputs.items() if value.type.dtype.is_float}
         given = {name: torch.tensor(array) for name, array in inputs.items()}

@@ -1,12 +1,13 @@
 """The entry point: names the backend and compiles graphs for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hrmsearch.ir.graph import Graph
-from hrmsearch.runtime import Options, Target
+from hrmsearch.runtime import Options, Span, Target
 from hrmsearch_torch.devices import devices, kind
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.executable import TorchExecutable
+from hrmsearch_torch.kernels import printed
 from hrmsearch_torch.scans import FORMS
 
 
@@ -25,6 +26,14 @@ class Backend:
     def emit(self, graph: Graph) -> str:
         """Return the source that `compile` would run."""
         return emit(graph)
+
+    def kernels(self, graph: Graph, options: Options, spans: Sequence[Span]) -> str:
+        """Return the kernels that take the place of the source's recurrences, whatever the spans.
+
+        Raises BackendError for a device that has none, and for a graph without recurrences.
+        """
+        del spans
+        return printed(graph, options)
 
     def target(self, device: str) -> Target:
         """Return the kind of a device, here or not, and the forms of a linear scan, the same on every device.

@@ -1,13 +1,24 @@
 """Graph to source: one file that imports torch alone."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
-from hrmsearch.emission import write
-from hrmsearch.ir.graph import Graph
+from hrmsearch.emission import methods, write
+from hrmsearch.ir.graph import Graph, Region
 from hrmsearch.runtime import expand
 from hrmsearch_torch.dialect import Torch
 
 
 def emit(graph: Graph, define: Collection[str] = ()) -> str:
     """Return the source of a graph; composites in `define` are written as their definitions."""
-    return write(expand(graph, keep=Torch.kinds.keys() - set(define)), Torch())
+    return write(_written(graph, define), Torch())
+
+
+def functions(graph: Graph) -> Iterator[tuple[str, str, Region]]:
+    """Yield the class and the method of every function in the source of a graph, and what it does."""
+    written = _written(graph)
+    for name, owner, method in methods(written, Torch()):
+        yield owner, method, written.functions[name].body
+
+
+def _written(graph: Graph, define: Collection[str] = ()) -> Graph:
+    return expand(graph, keep=Torch.kinds.keys() - set(define))

@@ -6,6 +6,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from hrmsearch.ir.graph import Graph
 from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.types import DType, Type
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
-from hrmsearch_torch import optimizer
+from hrmsearch_torch import kernels, optimizer
 from hrmsearch_torch.devices import DTYPES, pick
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
@@ -65,10 +66,18 @@ class TorchExecutable:
         torch.set_default_dtype(DTYPES[self.options.dtype])
         try:
             with torch.random.fork_rng(devices=[]):
-                model: torch.nn.Module = load_source(self.source, self.graph.name).Model()
+                model: torch.nn.Module = self._loaded().Model()
         finally:
             torch.set_default_dtype(before)
         return model.to(self.device).eval()
+
+    def _loaded(self) -> ModuleType:
+        """Return the emitted file as a module, its recurrences run by kernels where the device has them."""
+        if not (self.options.kernels and kernels.available(self.device.type)):
+            return load_source(self.source, self.graph.name)
+        module = load_source(self.source, self.graph.name, setting="kernels")
+        kernels.install(module, self.graph)
+        return module
 
     def _by_path(self) -> dict[str, torch.nn.Parameter]:
         found = dict(self.model.named_parameters(remove_duplicate=False))

@@ -5,3 +5,4 @@ from hrmsearch.emission.dialect import Kind as Kind
 from hrmsearch.emission.dialect import Scope as Scope
 from hrmsearch.emission.module import write as write
 from hrmsearch.emission.source import load_source as load_source
+from hrmsearch.emission.tree import methods as methods

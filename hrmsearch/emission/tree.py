@@ -145,6 +145,12 @@ def classes(root: Place, dialect: Dialect) -> dict[Hashable, Class]:
     return found
 
 
+def methods(graph: Graph, dialect: Dialect) -> Iterator[tuple[str, str, str]]:
+    """Yield each function of a graph with a class of the emitted file and the method that is that function there."""
+    for one in classes(plant(graph, dialect), dialect).values():
+        yield from ((function, one.name, method) for function, method in one.methods.items() if function != MAIN)
+
+
 def _methods(place: Place, dialect: Dialect) -> dict[str, str]:
     """Name the functions at a place: `forward`, say, then each by its title without the first one's."""
     first, *others = place.functions

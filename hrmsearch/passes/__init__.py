@@ -11,6 +11,7 @@ from hrmsearch.passes.expand import expand as expand
 from hrmsearch.passes.fold import fold as fold
 from hrmsearch.passes.forms import Target as Target
 from hrmsearch.passes.forms import forms as forms
+from hrmsearch.passes.fuse import fuse as fuse
 from hrmsearch.passes.prune import prune as prune
 
 CompilerPass = Callable[[Graph], Graph]
@@ -21,7 +22,7 @@ DEFAULT: tuple[CompilerPass, ...] = (fold, cse, prune)
 
 def pipeline(target: Target) -> tuple[CompilerPass, ...]:
     """Return what a graph goes through on its way to a backend; `expand` is not in it, backends see composites."""
-    return (*DEFAULT, aimed(forms, target))
+    return (*DEFAULT, fuse, aimed(forms, target))
 
 
 def aimed(step: Callable[..., Graph], target: Target) -> CompilerPass:

@@ -90,12 +90,13 @@ class Rewriter:
         operands = tuple(self.env[value] for value in op.operands)
         results = self.rule(op, operands)
         if results is None:
-            results = self._copy(op, operands)
+            results = self.copy(op, operands)
         for old, new in zip(op.results, results, strict=False):
             self.env[old] = new
             new.name = new.name or old.name
 
-    def _copy(self, op: Op, operands: tuple[Value, ...]) -> Sequence[Value]:
+    def copy(self, op: Op, operands: tuple[Value, ...]) -> Sequence[Value]:
+        """Append a copy of an operation over new operands; returns its results."""
         regions = tuple(self.region(region) for region in op.regions)
         new = Op(op.kind, operands, dict(op.attrs), regions, tuple(map(self._value, op.results)), op.place)
         if op.kind == "repeat" and op.attrs["free"]:

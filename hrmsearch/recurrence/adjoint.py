@@ -4,6 +4,7 @@ step:      carries, inputs -> new carries, outputs
 pullback:  carries, inputs, saved, gradients of new carries and outputs -> gradients of carries and inputs
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ from hrmsearch.errors import GraphError
 from hrmsearch.ir.builder import Builder
 from hrmsearch.ir.definition import OPS_ONLY
 from hrmsearch.ir.graph import Graph, Nest, Op, Region, Value
+from hrmsearch.ir.ops.elementwise import UNARY
 from hrmsearch.ir.types import DType, Type
 
 #: what is worth keeping from the step rather than computing twice
-_DEAR = frozenset({"exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "div"})
+_DEAR = frozenset({*UNARY, "div"} - {"neg", "abs", "sign"})
 _REAL = Type(DType.COMPUTE)
 
 
@@ -163,6 +165,7 @@ _RULES: Mapping[str, _Rule] = {
     "tanh": _unary(lambda b, g, y: g * (1.0 - y * y), of_result=True),
     "sigmoid": _unary(lambda b, g, y: g * y * (1.0 - y), of_result=True),
     "softplus": _unary(lambda b, g, x: g * b.sigmoid(x)),
+    "erf": _unary(lambda b, g, x: 2.0 / math.sqrt(math.pi) * g * b.exp(-(x * x))),
     "abs": _unary(lambda b, g, x: g * b.op("sign", x)),
     "maximum": _extreme,
     "minimum": _extreme,

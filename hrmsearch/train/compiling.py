@@ -20,7 +20,7 @@ def compile_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = 
 def options_for(spec: Spec, graph: Graph, options: RunOptions, training: bool = True) -> Options:
     """Return what a backend is told of how a spec is to run; with `training`, how its parameters move."""
     rule = training_of(spec, graph) if training else None
-    return Options(options.device, spec.train.precision, rule, options.optimize, options.capture)
+    return Options(options.device, spec.train.precision, rule, options.optimize, options.capture, options.kernels)
 
 
 def prepared_for(spec: Spec, graph: Graph, options: RunOptions) -> Graph:

@@ -73,7 +73,12 @@ def load_run(run_dir: Path, backend: str | None = None, device: str | None = Non
         raise RunError(f"{folder.resolved}: is not the spec that {folder.manifest} describes")
     if not folder.weights.exists():
         raise RunError(f"{folder.weights}: no such file; a run has weights once its first epoch has ended")
-    options = RunOptions(backend or found["backend"], device or found["device"], optimize=found["optimize"])
+    options = RunOptions(
+        backend or found["backend"],
+        device or found["device"],
+        optimize=found["optimize"],
+        kernels=found.get("kernels", True),
+    )
     executable = compile_for(spec, lower(spec), options, training=False)
     executable.load(folder.weights)
     return LoadedRun(run_dir, spec, found, metrics.read(folder.metrics), executable)

@@ -25,7 +25,7 @@ FORMAT: Final = "hrmsearch manifest 1"
 RUNNING, FINISHED, DIVERGED = "running", "finished", "diverged"
 
 #: what a result is bit for bit the same under; `reproduce` says which of them differ
-ENVIRONMENT: Final = ("versions", "platform", "backend", "device", "precision", "optimize", "threads")
+ENVIRONMENT: Final = ("versions", "platform", "backend", "device", "precision", "optimize", "kernels", "threads")
 
 
 def describe(job: Job) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def describe(job: Job) -> dict[str, Any]:
         "device": options.device,
         "precision": train.precision,
         "optimize": options.optimize,
+        "kernels": options.kernels,
         "threads": _threads(),
         "params": plan.params,
         "budget": _budget(plan),

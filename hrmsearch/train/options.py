@@ -10,7 +10,8 @@ class RunOptions:
 
     out: the folder of all runs; a seed's files go to `<out>/<spec.name>/seed-<seed>/`. resume: continue an interrupted
     run, report a finished one. optimize: let the backend spend time on compiling. capture: let it record whole train
-    steps where the device can. command: the words that started the run, for the manifest.
+    steps where the device can. kernels: let it run recurrences by kernels that it generates. command: the words that
+    started the run, for the manifest.
     """
 
     backend: str = "torch"
@@ -19,4 +20,5 @@ class RunOptions:
     resume: bool = False
     optimize: bool = False
     capture: bool = True
+    kernels: bool = True
     command: tuple[str, ...] = ()

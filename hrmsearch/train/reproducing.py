@@ -67,7 +67,11 @@ def reproduce(
         raise RunError(f"{path}: its spec means something else to this version of hrmsearch")
     with TemporaryDirectory() as folder:
         chosen = RunOptions(
-            backend or found["backend"], device or found["device"], Path(folder), optimize=found["optimize"]
+            backend or found["backend"],
+            device or found["device"],
+            Path(folder),
+            optimize=found["optimize"],
+            kernels=found.get("kernels", True),
         )
         (after,) = run(spec, chosen, watcher or Silent())
         again = manifests.read(after.run_dir / MANIFEST)
@@ -87,9 +91,9 @@ def _compare(before: SeedResult, after: SeedResult, environment: tuple[str, ...]
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
-        f"{key} was {_plain(before.get(key))} and is {_plain(after.get(key))}"
+        f"{key} was {_plain(before[key])} and is {_plain(after.get(key))}"
         for key in manifests.ENVIRONMENT
-        if before.get(key) != after.get(key)
+        if key in before and before[key] != after.get(key)
     )
 
 

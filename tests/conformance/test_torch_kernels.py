@@ -5,7 +5,9 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +18,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hrmsearch.emission import load_source
-from hrmsearch.ir import Builder, Graph, Value
+from hrmsearch.ir import Builder, DType, Graph, Type, Value
 from hrmsearch.ir.ops.elementwise import UNARY
+from hrmsearch.lowering import lower
+from hrmsearch.passes import fuse
 from hrmsearch.recurrence import describe
-from hrmsearch.runtime import Options, Pass
+from hrmsearch.runtime import Options, Pass, compile
+from hrmsearch.spec.load import loads
 from hrmsearch_reference import Backend as Reference
-from hrmsearch_torch import emit
+from hrmsearch_torch import TorchExecutable, emit, kernels
 from hrmsearch_torch.kernels import Scan, compiler
+from tests.mixers import Alone, streamed
+from tests.property.test_mixers import MIXERS
 from tests.recurrences import CELLS, Cell, Results, arrays
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
@@ -109,6 +116,20 @@ def test_a_result_that_nothing_reads_costs_no_gradient(cell: Cell) -> None:
             held(with_gradients(called(scan), leaves(inputs, torch.float64), but=[left_out]), truth, 1e-11)
 
 
+def test_ops_of_one_text_but_other_axes_are_told_apart() -> None:
+    def bodies(lanes: str) -> Scan:
+        def body(_b: Builder, x: Value, h: Value) -> Results:
+            return _b.linear_scan(_b.full(0.5, Type(DType.COMPUTE)), x, h)
+
+        return kernel(Cell("axes", {"x": f"compute[B, T, {lanes}]", "h": f"compute[B, {lanes}]"}, body), 4)[1]
+
+    one, two = bodies("D:{D}"), bodies("A:2, K:{D}")
+    assert one.name != two.name
+    for scan, shape in ((one, (3, 5, 4)), (two, (3, 5, 2, 4))):
+        states, last = scan(torch.ones(shape), torch.zeros((shape[0], *shape[2:])))
+        assert (states.shape, last.shape) == (shape, (shape[0], *shape[2:]))
+
+
 def test_torch_finds_nothing_wrong_with_an_op() -> None:
     graph, scan = kernel(next(cell for cell in CELLS if cell.name == "varying"), 5)
     given_ = scan.arranged(*leaves(arrays(graph, {"B": 2, "T": 3}, 0), torch.float64).values())
@@ -166,6 +187,89 @@ def test_torch_compile_takes_an_op_without_a_break() -> None:
     inputs = leaves(arrays(graph, {"B": 2, "T": 3}, 0), torch.float64)
     compiled = torch.compile(called(scan), backend="aot_eager", fullgraph=True)
     held(with_gradients(compiled, inputs), with_gradients(called(scan), inputs), 1e-13)
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+class ByKernels(Alone):
+    """A mixer whose recurrence runs by a kernel."""
+
+    @cached_property
+    def module(self) -> ModuleType:
+        module = load_source(emit(self.graph), "alone", setting="kernels")
+        kernels.install(module, self.graph)
+        return module
+
+
+#: those that have a recurrence over lanes
+RECURRENT = [name for name in MIXERS if name.startswith("hl_kernel")]
+#: those of them that are told which tokens to write
+WRITING = ("hl_kernel", "hl_kernel gated bilinear")
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_mixer_by_kernels_has_the_gradients_of_its_source(name: str) -> None:
+    plain = streamed(MIXERS[name](), 8, write=name in WRITING)
+    fast = ByKernels(fuse(plain.graph))
+    assert len(kernels.scans(fast.graph)) == 1
+    rng = np.random.default_rng(0)
+    sizes = {"B": 3, "T": 35}
+    inputs = {name: drawn(value.type, sizes, rng) for name, value in plain.graph.inputs.items()}
+    weights = {name: drawn(value.type, sizes, rng) for name, value in plain.graph.outputs.items()}
+    params = plain.params(0, 0.3)
+    for dtype, within in (("float64", 1e-9), ("float32", 2e-4)):
+        expected = plain.gradients(params, inputs, weights)
+        for path, value in fast.gradients(params, inputs, weights, dtype).items():
+            error = np.abs(value - expected[path]).max() / max(np.abs(expected[path]).max(), 1e-6)
+            assert error < within, (path, dtype, error)
+
+
+def drawn(type_: Type, sizes: Mapping[str, int], rng: np.random.Generator) -> NDArray[Any]:
+    values = rng.normal(size=type_.shape(sizes))
+    return values > 0 if type_.dtype == DType.BOOL else values
+
+
+def test_a_model_trains_the_same_by_kernels_and_by_its_source() -> None:
+    graph = lower(loads(STACKED))
+    rng = np.random.default_rng(0)
+    span = [
+        Pass({name: rng.integers(0, 9, (3, 8)).astype(np.int32) for name in ("tokens", "targets")}, reset=3 * (i == 0))
+        for i in range(2)
+    ]
+    found = [compile(graph, dtype="float64", kernels=use) for use in (True, False)]
+    (fast, fast_gradients), (plain, gradients) = (e.loss_and_grads(span, e.init_carry(3, 8)) for e in found)
+    assert fast.losses == pytest.approx(plain.losses, rel=1e-12)
+    assert gradients.keys() == fast_gradients.keys()
+    for path, value in gradients.items():
+        np.testing.assert_allclose(fast_gradients[path], value, rtol=1e-9, atol=1e-12, err_msg=path)
+
+
+def test_one_source_may_run_by_kernels_here_and_as_it_stands_there() -> None:
+    graph = lower(loads(STACKED))
+    fast, plain = (compile(graph, kernels=use) for use in (True, False))
+    assert isinstance(fast, TorchExecutable)
+    assert isinstance(plain, TorchExecutable)
+    assert fast.source == plain.source
+    methods = [{type(getattr(m, "recurrence", None)) for m in e.model.modules()} for e in (fast, plain)]
+    assert Scan in methods[0]
+    assert Scan not in methods[1]
+
+
+STACKED = """
+spec: 1
+name: stacked
+model:
+  dim: 8
+  embed: {kind: token}
+  core:
+    kind: stack
+    blocks:
+      - {kind: residual, mixer: {kind: hl_kernel, lifetime: stream}}
+      - {kind: residual, mixer: {kind: hl_kernel, gated: true, lifetime: window}}
+  head: {kind: lm, read: last}
+task: {kind: char_lm, corpus: [pydoc], window: 8, loader: contiguous}
+"""
 
 
 # -- functions ---------------------------------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from hrmsearch.ir import Builder, DType, Graph, Nest, Region, Type, Value
 from hrmsearch.ir.definition import OPS_ONLY
-from hrmsearch.ir.ops import lookup
+from hrmsearch.ir.ops import elementwise, lookup
 from hrmsearch.recurrence import NoRecurrence, Role, describe, needed, pullback
 from tests.recurrences import CELLS, Cell, Results
 
 REAL, TRUTH = Type(DType.COMPUTE), Type(DType.BOOL)
 # within their domains for arguments of any size, and smooth at almost every point
-UNARY = ("neg", "exp", "tanh", "sigmoid", "softplus", "sin", "cos", "abs", "expm1", "sign")
+UNARY = ("neg", "exp", "tanh", "sigmoid", "softplus", "sin", "cos", "abs", "expm1", "sign", "erf")
 BINARY = ("add", "sub", "mul", "maximum", "minimum")
 
 
@@ -98,6 +98,14 @@ def test_a_maximum_of_equals_gives_each_half_and_one_with_a_number_gives_all() -
     assert evaluate(region, [0.5, 0.5, 1.0, 0.0, 0.0]) == [0.5, 0.5]
     assert evaluate(region, [0.5, 0.5, 0.0, 1.0, 0.0]) == [1.0, 0.0]
     assert evaluate(region, [0.5, 0.5, 0.0, 0.0, 1.0]) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", sorted({*elementwise.UNARY, *elementwise.BINARY}))
+def test_every_elementwise_function_has_a_derivative(kind: str) -> None:
+    b = Builder(Graph("", Nest()), OPS_ONLY)
+    b.region.args = [Value(REAL, name, b) for name in ("xy" if kind in elementwise.BINARY else "x")]
+    b.region.results = [b.op(kind, *b.region.args)]
+    held_to_differences(b.region, [0.7, 1.3][: len(b.region.args)], [1.0])
 
 
 def test_no_gradient_crosses_a_detach() -> None:

@@ -256,7 +256,7 @@ def after(kind: str, place: str, wrap: Callable[[Builder, Value], Value], nth: i
         def rule(self, op: Op, operands: tuple[Value, ...]) -> Sequence[Value] | None:
             if op is not self._target:
                 return None
-            first, *others = self._copy(op, operands)
+            first, *others = self.copy(op, operands)
             return [wrap(self.builder, first), *others]
 
     return lambda graph: Wrapper(graph, _found(graph, kind, place), nth).run()
@@ -267,7 +267,7 @@ def reading(kind: str, place: str, change: Callable[[Builder, Sequence[Value]], 
 
     class Reader(_Planter):
         def rule(self, op: Op, operands: tuple[Value, ...]) -> Sequence[Value] | None:
-            return self._copy(op, tuple(change(self.builder, operands))) if op is self._target else None
+            return self.copy(op, tuple(change(self.builder, operands))) if op is self._target else None
 
     return lambda graph: Reader(graph, _found(graph, kind, place), nth).run()
 

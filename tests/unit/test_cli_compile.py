@@ -61,3 +61,36 @@ def test_source_can_be_had_for_a_device_that_is_not_here() -> None:
 
 def test_overrides_reach_the_source() -> None:
     assert "D:96" in invoke("--set", "model.dim=96").stdout
+
+
+LEVELS = """
+spec: 1
+name: levels
+model:
+  dim: 8
+  embed: {kind: token}
+  core: {kind: stack, blocks: [{kind: residual, mixer: {kind: hl_kernel}}]}
+  head: {kind: lm, read: last}
+task: {kind: char_lm, corpus: [pydoc], window: 8, loader: contiguous}
+"""
+
+
+def by_torch(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["compile", *map(str, arguments)])
+
+
+def test_torch_shows_the_c_that_takes_the_place_of_a_recurrence(tmp_path: Path) -> None:
+    spec = tmp_path / "levels.yaml"
+    spec.write_text(LEVELS)
+    source, kernels = by_torch(spec), by_torch(spec, "--kernels")
+    assert "def recurrence(" in source.stdout
+    assert kernels.exit_code == 0
+    assert kernels.stdout.startswith("/* scan_")
+    assert ": HLKernel.recurrence */" in kernels.stdout.splitlines()[0]
+    assert "void backward(" in kernels.stdout
+
+
+def test_a_model_without_recurrences_has_no_kernels_of_torch() -> None:
+    done = by_torch("transformer", "--kernels")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("hrmsearch: transformer: no recurrence over lanes")

@@ -56,6 +56,7 @@ class Frame:
 
     def __init__(self, recurrence: Recurrence, *, arranged: bool = False) -> None:
         self._ports = recurrence.operands
+        self._all = (*recurrence.operands, *recurrence.results)
         self._arranged = arranged
         n = len(recurrence.rows)
         self._where = [
@@ -64,6 +65,16 @@ class Frame:
             *(self._find("lanes", k) for k in range(len(recurrence.lanes))),
         ]
         self._rows = n
+
+    @property
+    def about(self) -> str:
+        """What two recurrences have in common whose operands and results have the same axes, whatever their names."""
+        ports = [(port.role, len(port.rows), len(port.lanes), port.before, port.after) for port in self._all]
+        sizes = [[size.known for size in port.type.sizes] for port in self._all]
+        parts = [
+            [known[at] for at in (*port.before, *port.after)] for known, port in zip(sizes, self._all, strict=True)
+        ]
+        return repr((ports, parts))
 
     def sizes(self, operands: Sequence[Tensor]) -> Sizes:
         """Return the sizes of a call."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from hrmsearch.errors import BackendError
 
 # no fast-math: infinities, NaNs and the order of sums mean what they say
-_FLAGS = ("-O3", "-fno-math-errno", "-ffp-contract=fast", "-fPIC", "-shared", "-std=gnu11")
+_FLAGS = ("-O2", "-fno-math-errno", "-ffp-contract=fast", "-fPIC", "-shared", "-std=gnu11")
 #: what not every compiler has, the most wanted first
 _EXTRAS: Sequence[Sequence[str]] = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",), ())
 #: a kernel compiles in a second; one that takes this long never will

@@ -58,21 +58,25 @@ def _common(dtypes: Sequence[torch.dtype]) -> torch.dtype:
 
 
 class _Op:
-    """The op of a recurrence. name: tells its source."""
+    """The op of a recurrence. name: tells its source, and how many axes its operands have."""
 
     def __init__(self, recurrence: Recurrence) -> None:
         self._recurrence = recurrence
         self._kernels: dict[torch.dtype, CpuKernel] = {}
         self._frame = Frame(recurrence, arranged=True)
         self._floats = [port.is_float for port in recurrence.operands]
-        self.text = self._kernel(torch.float32).text
-        self.name = f"scan_{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+        said = f"{self.text(torch.float32)}{self._frame.about}"
+        self.name = f"scan_{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         self._run: Any = None
 
     def _kernel(self, dtype: torch.dtype) -> CpuKernel:
         if dtype not in self._kernels:
             self._kernels[dtype] = CpuKernel(self._recurrence, dtype)
         return self._kernels[dtype]
+
+    def text(self, dtype: torch.dtype) -> str:
+        """Return the C source for a number format."""
+        return self._kernel(dtype).text
 
     def _of(self, operands: Sequence[Tensor]) -> tuple[CpuKernel, Sizes]:
         dtype = next(x.dtype for x, real in zip(operands, self._floats, strict=True) if real)

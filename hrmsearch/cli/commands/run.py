@@ -26,10 +26,23 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The folder of all runs; a seed's files go to DIR/<name>/seed-<seed>.",
 )
+@click.option(
+    "--kernels/--no-kernels",
+    default=True,
+    show_default=True,
+    help="Run recurrences by generated kernels where the device has them.",
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run from its last checkpoint.")
 @options.as_json
 def command(
-    spec: str, overrides: tuple[str, ...], backend: str, device: str, out: Path, resume: bool, as_json: bool
+    spec: str,
+    overrides: tuple[str, ...],
+    backend: str,
+    device: str,
+    out: Path,
+    kernels: bool,
+    resume: bool,
+    as_json: bool,
 ) -> None:
     """Train SPEC over its seeds.
 
@@ -39,7 +52,7 @@ def command(
     from hrmsearch.spec.load import load
     from hrmsearch.train import RunOptions
 
-    chosen = RunOptions(backend, device, out, resume, command=("hrmsearch", *sys.argv[1:]))
+    chosen = RunOptions(backend, device, out, resume, kernels=kernels, command=("hrmsearch", *sys.argv[1:]))
     loaded = load(spec, overrides)
     if as_json:
         _for_programs(loaded, chosen)
