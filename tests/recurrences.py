@@ -1,6 +1,6 @@
 """Recurrences for tests of kernels: each is a function over IR values, with the types of its arguments."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,15 @@ Results = tuple[Value, ...]
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A recurrence. types: its arguments', in order; `{D}` is the width. body: the function itself."""
+    """A recurrence. types: its arguments', in order; `{D}` is the width, `{D3}` thrice it. body: the function itself.
+
+    widths: those that tests are to try, where each has a kernel of its own.
+    """
 
     name: str
     types: Mapping[str, str]
     body: Callable[..., Results]
+    widths: Sequence[int] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -28,7 +32,7 @@ class Cell:
         """Return a graph whose inputs are the cell's arguments, which calls it once."""
         graph = Graph(self.name, Nest(window=64))
         b = Builder(graph, OPS_ONLY, graph.main)
-        types = {name: Type.parse(text.format(D=width)) for name, text in self.types.items()}
+        types = {name: Type.parse(text.format(D=width, D3=3 * width)) for name, text in self.types.items()}
         args = [b.input(name, type_) for name, type_ in types.items()]
         results = b.call("", self.body, *args, title="Recurrence", key=self.name, place="model")
         graph.outputs = {f"y{i}": value for i, value in enumerate(results)}
@@ -108,6 +112,21 @@ def _heads(b: Builder, x: Value, gate: Value, scale: Value, once: Value, bias: V
     return b.transpose(y, "B", "T", "A", "K"), last
 
 
+def _fed_back(b: Builder, raw: Value, r: Value, bias: Value, write: Value, c: Value, y: Value) -> Results:
+    """Heads whose output feeds back through a matrix, in three parts, some tokens unwritten."""
+    width = c.type.width("K")
+
+    def step(c: Value, y: Value, raw: Value, write: Value) -> list[Value]:
+        gates = raw + b.einsum("B A K, A K F -> B A F", y, r) + bias
+        f, z, o = (b.slice(gates, "F", at * width, width, "K") for at in range(3))
+        new = b.where(write, b.sigmoid(f) * c + b.op("tanh", z), c)
+        out = b.sigmoid(o) * b.op("tanh", new)
+        return [new, b.where(write, out, y), out]
+
+    last, _, ys = b.scan("T", [c, y], [raw, write], step, at=1)
+    return ys, last
+
+
 CELLS = (
     Cell(
         "levels",
@@ -158,5 +177,18 @@ CELLS = (
             "start": "compute[B, A:2, K:{D}]",
         },
         _heads,
+    ),
+    Cell(
+        "fed back",
+        {
+            "raw": "compute[B, T, A:2, F:{D3}]",
+            "a": "compute[A:2, K:{D}, F:{D3}]",
+            "bias": "compute[A:2, F:{D3}]",
+            "write": "bool[B, T]",
+            "c": "compute[B, A:2, K:{D}]",
+            "y": "compute[B, A:2, K:{D}]",
+        },
+        _fed_back,
+        widths=(3, 16),
     ),
 )

@@ -184,14 +184,16 @@ class _Group:
         reads, starts = self._operands()
         args = [Value(value.type, self._hint(value)) for value in (*reads, *starts)]
         copy = Rewriter(Graph(name, Nest()))
+        copy.env.update(zip(reads, args, strict=False))
         for op in ops:
             for value in _reads(op):
                 if self._is_number(value):
                     copy.env[value] = copy.env.get(value) or copy.copy(self._makers[value], ())[0]
-            copy.env.update(zip(reads, args, strict=False))
-            if op is self._core:  # a start value is an argument of its own, read elsewhere or not
-                copy.env.update(zip(starts, args[len(reads) :], strict=True))
-            copied = copy.copy(op, tuple(copy.env[value] for value in op.operands))
+            operands = [copy.env.get(value, value) for value in op.operands]
+            if op is self._core:  # start values are arguments of their own, read elsewhere or equal or not
+                first = 0 if op.kind == "scan" else 2
+                operands[first : first + len(starts)] = args[len(reads) :]
+            copied = copy.copy(op, tuple(operands))
             copy.env.update(zip(op.results, copied, strict=True))
         results = [copy.env[value] for value in self._results()]
         return Function(name, Region(args, copy.builder.region.ops, results), self._core.place)

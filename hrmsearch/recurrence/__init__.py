@@ -10,5 +10,6 @@ from hrmsearch.recurrence.describe import NoRecurrence as NoRecurrence
 from hrmsearch.recurrence.describe import describe as describe
 from hrmsearch.recurrence.model import Part as Part
 from hrmsearch.recurrence.model import Port as Port
+from hrmsearch.recurrence.model import Product as Product
 from hrmsearch.recurrence.model import Recurrence as Recurrence
 from hrmsearch.recurrence.model import Role as Role

@@ -1,6 +1,6 @@
 """Reads a function of a graph as a recurrence over lanes, or says why it is none."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hrmsearch.ir.builder import Builder
 from hrmsearch.ir.definition import OPS_ONLY
@@ -9,7 +9,7 @@ from hrmsearch.ir.types import DType
 from hrmsearch.recurrence.axes import Axes, Spot, sizes
 from hrmsearch.recurrence.flat import NoRecurrence as NoRecurrence
 from hrmsearch.recurrence.flat import flatten
-from hrmsearch.recurrence.model import Part, Port, Recurrence, Role
+from hrmsearch.recurrence.model import Part, Port, Product, Recurrence, Role
 from hrmsearch.recurrence.scalars import Scalarise, Scalars, filled, scalar_type
 
 #: more parts of one value than this are no longer small: registers run out
@@ -39,17 +39,20 @@ class _Describe:
     def recurrence(self) -> Recurrence:
         """Return the description."""
         starts = {self.flat.resolve(carry.start) for carry in self.flat.carries}
-        operands = tuple(self._port(arg, start=arg in starts) for arg in self.region.args)
+        self.matrices = {self.flat.resolve(one.matrix): one for one in self.axes.mixings.values()}
+        operands = tuple(self._operand(arg, start=arg in starts) for arg in self.region.args)
+        plain = [arg for arg in self.region.args if arg not in starts and arg not in self.matrices]
         now = [self._arg(carry.now) for carry in self.flat.carries]
         inputs = [
             Part(i, k)
             for i, (arg, port) in enumerate(zip(self.region.args, operands, strict=True))
-            if arg not in starts
+            if arg in plain
             for k in range(port.parts)
         ]
-        given = {arg: self._arg(arg) for arg in self.region.args if arg not in starts}
+        given = [self._arg(arg) for arg in plain]
+        given += [self._arg(op.result) for op in self.flat.ops if op in self.axes.mixings]
         self._run()
-        return self._finished(operands, inputs, now, list(given.values()))
+        return self._finished(operands, inputs, now, given)
 
     def _finished(
         self, operands: tuple[Port, ...], inputs: Sequence[Part], now: Sequence[Scalars], given: Sequence[Scalars]
@@ -80,7 +83,19 @@ class _Describe:
             tuple(inputs),
             tuple(part for part, _ in outputs),
             tuple(last),
+            tuple(self._products(lasts)),
         )
+
+    def _products(self, carries: Mapping[Value, int]) -> Iterator[Product]:
+        """Yield the products; carries: the number of each one's first scalar, by the scan's last value."""
+        numbers = {carry.now: carries[carry.last] for carry in self.flat.carries}
+        for mixing in self.axes.mixings.values():
+            vector, matrix = self.flat.resolve(mixing.vector), self.flat.resolve(mixing.matrix)
+            if vector not in numbers or self.known[vector].shape or matrix not in self.region.args:
+                raise NoRecurrence("a matrix of the step multiplies something else than a carry")
+            if self.axes.of(mixing.vector, mixing.lane) != self.lanes[-1]:
+                raise NoRecurrence("a matrix multiplies other lanes than the last")
+            yield Product(numbers[vector], self.region.args.index(matrix), mixing.parts)
 
     # -- axes --------------------------------------------------------------------------------------------------------
 
@@ -91,6 +106,16 @@ class _Describe:
         if not kept[at + 1 :]:
             raise NoRecurrence("no axis follows the scanned one")
         return kept[:at], kept[at + 1 :]
+
+    def _operand(self, value: Value, *, start: bool) -> Port:
+        return self._matrix(value) if value in self.matrices else self._port(value, start=start)
+
+    def _matrix(self, value: Value) -> Port:
+        """Return how the matrix of a product lies in memory: heads, then its two own axes."""
+        *heads, row, column = range(len(value.type.axes))
+        at = {self.axes.of(value, value.type.names[i]): i for i in heads}
+        lanes = tuple(at.get(spot) for spot in self.lanes[:-1])
+        return Port(value.type, Role.SHARED, (), (), (), lanes, (row, column))
 
     def _port(self, value: Value, *, start: bool = False, last: bool = False) -> Port:
         """Return how an argument or a result lies in memory."""
@@ -103,6 +128,7 @@ class _Describe:
         at = {spot: value.type.index(name) for spot, name in names.items()}
         uniform = value.type.dtype == DType.BOOL and role == Role.ALONG and not any(spot in at for spot in self.lanes)
         first = min((at[spot] for spot in self.lanes if spot in at), default=0)
+        folded = len(value.type.axes) - 1 if self.axes.folds(value) > 1 else None
         small = [value.type.index(name) for name in self.axes.small(value)]
         return Port(
             value.type,
@@ -111,7 +137,8 @@ class _Describe:
             steps=(at[self.axes.scanned],) if role == Role.ALONG else (),
             before=tuple(i for i in small if i < first),
             lanes=() if uniform else tuple(at.get(spot) for spot in self.lanes),
-            after=tuple(i for i in small if i >= first),
+            after=tuple(i for i in small if i >= first and i != folded),
+            fold=self.axes.folds(value),
         )
 
     def _result(self, value: Value, *, last: bool) -> Port:
@@ -137,7 +164,7 @@ class _Describe:
     def _arg(self, value: Value) -> Scalars:
         """Return new scalars for an argument of a step."""
         type_ = scalar_type(value.type.dtype)
-        shape = [value.type.width(name) for name in self.axes.small(value)]
+        shape = list(self.axes.unrolled(value).values())
         self.known[value] = filled(shape, lambda: Value(type_, value.name, self.builder))
         return self.known[value]
 
@@ -150,7 +177,7 @@ class _Describe:
     def _run(self) -> None:
         scalarise = Scalarise(self.builder, self.axes, self._scalars)
         for op in self.flat.ops:
-            if op.result not in self.starting:
+            if op.result not in self.starting and op not in self.axes.mixings:
                 self.known[op.result] = scalarise(op)
 
     @property

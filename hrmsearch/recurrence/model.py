@@ -29,7 +29,8 @@ class Port:
     """An operand or a result: which of its type's axes are what, by position.
 
     A kernel reads rows, the scanned axis, then parts, lanes and more parts. lanes: empty for what is the same in all of
-    them, which only what has no gradient may be. before and after: unrolled axes on either side of the lanes.
+    them, which only what has no gradient may be. before and after: unrolled axes on either side of the lanes. fold: how
+    many parts stand one after the other within the last lane axis, each as long as a head.
     """
 
     type: Type
@@ -39,6 +40,7 @@ class Port:
     before: tuple[int, ...]
     lanes: tuple[At, ...]
     after: tuple[int, ...]
+    fold: int = 1
 
     @property
     def order(self) -> tuple[At, ...]:
@@ -53,7 +55,7 @@ class Port:
     @property
     def parts(self) -> int:
         """How many scalars of it a step sees."""
-        return math.prod(self.type.sizes[at].known or 1 for at in self.before) * self.inner
+        return math.prod(self.type.sizes[at].known or 1 for at in self.before) * self.inner * self.fold
 
     @property
     def is_float(self) -> bool:
@@ -70,12 +72,26 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """What feeds a carry back to all lanes of its head: sum over k of carry[k] * matrix[k, part, lane].
+
+    carry: its number. operand: the matrix's, whose port has the heads as lanes and two more axes: the head's lanes, and
+    parts times the head's lanes. parts: how many scalars a step gets of it.
+    """
+
+    carry: int
+    operand: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recurrence:
     """A function whose every element is a scalar recurrence.
 
-    axis: the name of the axis it runs along. step: (carries, inputs) -> (new carries, outputs) over values of rank 0.
-    starts: where each carry begins, an operand's part or a number. inputs: the parts that a step reads. outputs: the
-    parts that a step gives. lasts: the results' parts that are the last carries, with the number of the carry.
+    axis: the name of the axis it runs along. step: (carries, inputs, parts of products) -> (new carries, outputs) over
+    values of rank 0. starts: where each carry begins, an operand's part or a number. inputs: the parts that a step
+    reads. outputs: the parts that a step gives. lasts: the results' parts that are the last carries, with the number of
+    the carry. products: where lanes meet; the last lane axis then is a head, and those before it count heads.
     """
 
     axis: str
@@ -88,6 +104,7 @@ class Recurrence:
     inputs: tuple[Part, ...]
     outputs: tuple[Part, ...]
     lasts: tuple[tuple[Part, int], ...]
+    products: tuple[Product, ...] = ()
 
     @property
     def carries(self) -> int:

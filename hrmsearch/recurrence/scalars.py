@@ -49,7 +49,7 @@ class Scalarise:
 
     def shape(self, value: Value) -> tuple[int, ...]:
         """Return how many parts a value has along each unrolled axis."""
-        return tuple(value.type.width(name) for name in self._axes.small(value))
+        return tuple(self._axes.unrolled(value).values())
 
     def __call__(self, op: Op) -> Scalars:
         """Return the scalars of an op's result.
@@ -102,7 +102,7 @@ class Scalarise:
         kept: list[list[str]] = []
         for words, value in zip(operands, op.operands, strict=True):
             pairs = zip(words, value.type.names, strict=True)
-            kept.append([word for word, name in pairs if self._axes.is_small(value, name)])
+            kept.append([word for word, name in pairs if name in self._axes.unrolled(value)])
             small |= dict(zip(kept[-1], self.shape(value), strict=True))
         inner = [word for word in small if word not in result]
         outer = [word for word in result if word in small]
@@ -175,6 +175,9 @@ class Scalarise:
 
     def _slice(self, op: Op) -> Scalars:
         at = self._axes.small(op.operands[0]).index(op.attrs["axis"])
+        part = self._axes.part(op)
+        if part is not None:
+            return np.array(np.take(self._find(op.operands[0]), part, axis=at), object)
         size = Size.of(op.attrs["size"]).known
         start = op.attrs["start"]
         array = self._find(op.operands[0])

@@ -39,7 +39,9 @@ class Sizes:
         """Return a port's sizes in a kernel's order."""
         known = [size.known or 0 for size in port.type.sizes]
         before, after = ([known[at] for at in part] for part in (port.before, port.after))
-        rows, lanes = (self.rows if port.rows else ()), (self.lanes if port.lanes else ())
+        rows, lanes = (self.rows if port.rows else ()), list(self.lanes[: len(port.lanes)])
+        if port.fold > 1:
+            lanes[-1] *= port.fold
         return [*rows, *([self.steps] if port.steps else []), *before, *lanes, *after]
 
 
@@ -69,7 +71,7 @@ class Frame:
     @property
     def about(self) -> str:
         """What two recurrences have in common whose operands and results have the same axes, whatever their names."""
-        ports = [(port.role, len(port.rows), len(port.lanes), port.before, port.after) for port in self._all]
+        ports = [(port.role, len(port.rows), len(port.lanes), port.before, port.after, port.fold) for port in self._all]
         sizes = [[size.known for size in port.type.sizes] for port in self._all]
         parts = [
             [known[at] for at in (*port.before, *port.after)] for known, port in zip(sizes, self._all, strict=True)
@@ -78,15 +80,16 @@ class Frame:
 
     def sizes(self, operands: Sequence[Tensor]) -> Sizes:
         """Return the sizes of a call."""
-        found = tuple(operands[i].shape[at] for i, at in self._where)
+        found = tuple(operands[i].shape[at] // fold for i, at, fold in self._where)
         return Sizes(found[: self._rows], found[self._rows], found[self._rows + 1 :])
 
-    def _find(self, field: str, k: int) -> tuple[int, int]:
-        """Return the first operand that has an axis, and where."""
+    def _find(self, field: str, k: int) -> tuple[int, int, int]:
+        """Return the first operand that has an axis, where, and how many parts are folded in it."""
         for i, port in enumerate(self._ports):
             ats: tuple[int | None, ...] = getattr(port, field)
             if k < len(ats) and (at := ats[k]) is not None:
-                return i, port.order.index(at) if self._arranged else at
+                folded = field == "lanes" and k == len(ats) - 1
+                return i, port.order.index(at) if self._arranged else at, port.fold if folded else 1
         raise AssertionError("some operand has each axis of the frame")
 
 

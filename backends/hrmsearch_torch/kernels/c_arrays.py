@@ -1,4 +1,7 @@
-"""Addresses in generated C: where a port's numbers lie for a row, a step and a lane."""
+"""Addresses in generated C: where a port's numbers lie for a row, a step and a lane.
+
+The names `row`, `lane`, `T`, `L` and, where lanes are grouped in heads, `head` and `K` are those of the text around.
+"""
 
 from dataclasses import dataclass
 
@@ -39,10 +42,13 @@ class Array:
             Role.SHARED: "",
         }[self.port.role]
         lane = f" + lane * {self.step}" if self.port.lanes else ""
-        return f"{kind}{name} = ({kind})p[{self.at}]{where}{lane};"
+        folded = f" + head * {self.port.fold - 1} * K" if self.port.fold > 1 else ""
+        return f"{kind}{name} = ({kind})p[{self.at}]{where}{lane}{folded};"
 
     def element(self, name: str, index: int) -> str:
         """Return the arguments that address one part: a pointer and how far apart its lanes are."""
+        if self.port.fold > 1:
+            return f"{name} + {index} * K, {self.step}"
         outer, inner = divmod(index, self.port.inner) if self.port.lanes else (0, index)
         far = f" + {outer * self.port.inner} * L" if outer else ""
         return f"{name}{far}{f' + {inner}' if inner else ''}, {self.step}"

@@ -1,147 +1,147 @@
-"""The head of every generated C file: lanes as GCC vectors (Clang's too), and functions of them.
+"""Prints a recurrence whose lanes never meet, and its gradient, as C.
 
-A vector holds W neighbouring lanes. Functions of float vectors are polynomials after a range reduction, accurate to a
-few units in the last place (constants: Moshier's Cephes, single precision); those of doubles call libm lane by lane.
+Rows are independent, so a job is a row and some of its lanes. It goes through the steps in tiles; within a tile it
+takes W lanes at a time, whose carries stay in registers. The carries at every tile's start are the checkpoints: the
+gradient goes through the tiles backwards, computes a tile's carries again, and keeps those of one tile only. What a
+parameter gets is added up per row, then over the rows in their order, whatever the number of threads.
 """
 
-HEAD = """#include <math.h>
-#include <stdint.h>
-#include <string.h>
+from collections.abc import Iterator, Sequence
 
-#if defined(__AVX512F__)
-#define BYTES 64
-#elif defined(__AVX__)
-#define BYTES 32
-#else
-#define BYTES 16
-#endif
-#define W ((int)(BYTES / sizeof(real)))
-#define INLINE static inline __attribute__((always_inline))
-typedef real V __attribute__((vector_size(BYTES)));
-typedef whole I __attribute__((vector_size(BYTES)));
+from hrmsearch.recurrence import needed
+from hrmsearch_torch.kernels.c_arrays import Array
+from hrmsearch_torch.kernels.c_kernel import ADD_ROWS, Kernel, indented, real_along
+from hrmsearch_torch.kernels.c_vectors import head
 
-INLINE V all(real x) { return (V){0} + x; }
-INLINE V where(I m, V a, V b) { return (V)((m & (I)a) | (~m & (I)b)); }
-INLINE V maximum(V a, V b) { return where((a > b) | (a != a), a, b); }
-INLINE V minimum(V a, V b) { return where((a < b) | (a != a), a, b); }
-INLINE V sign(V x) { return where(x > 0, all(1), all(0)) - where(x < 0, all(1), all(0)); }
+_GROUP = """INLINE void {name}_group(
+    char *const *p, const int64_t *n, int64_t row, int64_t tile, int64_t lane, const int w) {{
+  const int64_t T = n[1], L = n[2], tiles = (T + TILE - 1) / TILE, first = tile * TILE;
+  const int64_t steps = T - first < TILE ? T - first : TILE;
+  {const}real *keep = ({const}real *)p[{kept}] + (row * tiles + tile) * CARRIES * L + lane;"""
 
-/* n of the W lanes from every step-th number on; the others are zero */
-INLINE V load(const real *p, int64_t step, int n) {
-  V v = {0};
-  if (step == 1 && n == W) memcpy(&v, p, sizeof v);
-  else for (int i = 0; i < n; ++i) v[i] = p[i * step];
-  return v;
-}
-INLINE I truth(const uint8_t *p, int64_t step, int n) {
-  I v = {0};
-  for (int i = 0; i < n; ++i) v[i] = -(whole)(p[i * step] != 0);
-  return v;
-}
-INLINE void store(real *p, int64_t step, V v, int n) {
-  if (step == 1 && n == W) memcpy(p, &v, sizeof v);
-  else for (int i = 0; i < n; ++i) p[i * step] = v[i];
-}
-#define EACH(name, expression) \\
-  INLINE V name(V v) { for (int i = 0; i < W; ++i) { const real x = v[i]; v[i] = expression; } return v; }
-"""
-
-FLOAT = """
-EACH(root, __builtin_sqrtf(x))
-EACH(sine, sinf(x))
-EACH(cosine, cosf(x))
-EACH(error, erff(x))
-INLINE V magnitude(V x) { return (V)((I)x & 0x7fffffff); }
-/* e^x = 2^k e^r; the power in two factors, so that neither overflows before the product does */
-INLINE V power(V x) {
-  const V magic = all(12582912.f);
-  V y = where(x < -104.f, all(-104.f), x);
-  y = where(y > 89.f, all(89.f), y);
-  V k = y * 1.44269504088896341f + magic;
-  const I n = (I)k - (I)magic, half = n >> 1;
-  k -= magic;
-  const V r = (y - k * 0.693359375f) + k * 2.12194440e-4f;
-  V p = all(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.f;
-  return p * (V)((half + 127) << 23) * (V)((n - half + 127) << 23);
-}
-/* x = 2^k m with m in [sqrt(1/2), sqrt(2)) */
-INLINE V logarithm(V x) {
-  const I small = x < 1.17549435e-38f;
-  const V y = where(small, x * 8388608.f, x);
-  const I bits = (I)y, over = (bits & 0x7fffff) > 0x3504f3;
-  const I k = ((bits >> 23) & 255) - 127 - over - (small & 23);
-  V m = (V)((bits & 0x7fffff) | 0x3f800000);
-  m = where(over, m * 0.5f, m) - 1.f;
-  const V e = __builtin_convertvector(k, V), z = m * m;
-  V p = all(7.0376836292e-2f);
-  p = p * m - 1.1514610310e-1f;
-  p = p * m + 1.1676998740e-1f;
-  p = p * m - 1.2420140846e-1f;
-  p = p * m + 1.4249322787e-1f;
-  p = p * m - 1.6668057665e-1f;
-  p = p * m + 2.0000714765e-1f;
-  p = p * m - 2.4999993993e-1f;
-  p = p * m + 3.3333331174e-1f;
-  p = p * m * z + e * -2.12194440e-4f - z * 0.5f;
-  p = p + m + e * 0.693359375f;
-  p = where(x == 0, all(-INFINITY), p);
-  p = where((x < 0) | (x != x), all(NAN), p);
-  return where(x == INFINITY, x, p);
-}
-/* 1 + x is rounded: what it lost comes back as a factor (Kahan) */
-INLINE V logarithm1p(V x) {
-  const V u = x + 1.f;
-  const V y = logarithm(u) * (x / (u - 1.f));
-  return where(u == 1.f, x, where(u == INFINITY, u, y));
-}
-INLINE V powerm1(V x) {
-  const V u = power(x), y = (u - 1.f) * x / logarithm(u);
-  return where(u == 1.f, x, where(magnitude(x) > 1.f, u - 1.f, y));
-}
-INLINE V tangent(V x) {
-  const V a = magnitude(x), z = x * x;
-  const V large = 1.f - 2.f / (power(a + a) + 1.f);
-  V p = all(-5.70498872745e-3f);
-  p = p * z + 2.06390887954e-2f;
-  p = p * z - 5.37397155531e-2f;
-  p = p * z + 1.33314422036e-1f;
-  p = p * z - 3.33332819422e-1f;
-  return where(a < 0.625f, p * z * x + x, where(x < 0, -large, large));
-}
-"""
-
-DOUBLE = """
-EACH(root, __builtin_sqrt(x))
-EACH(sine, sin(x))
-EACH(cosine, cos(x))
-EACH(error, erf(x))
-EACH(power, exp(x))
-EACH(logarithm, log(x))
-EACH(logarithm1p, log1p(x))
-EACH(powerm1, expm1(x))
-EACH(tangent, tanh(x))
-INLINE V magnitude(V x) { return (V)((I)x & 0x7fffffffffffffff); }
-"""
-
-TAIL = """
-/* the power of a negative number does not overflow */
-INLINE V logistic(V x) {
-  const V e = power(-magnitude(x));
-  return where(x < 0, e, all(1)) / (1 + e);
-}
-INLINE V softplus(V x) { return maximum(x, all(0)) + logarithm1p(power(-magnitude(x))); }
-"""
+_DRIVER = """void {name}(char *const *p, const int64_t *n) {{
+  const int64_t T = n[1], L = n[2], tiles = (T + TILE - 1) / TILE, jobs = (L + n[3] - 1) / n[3];
+#pragma omp parallel for schedule(static) num_threads(n[4]) if (n[4] > 1)
+  for (int64_t job = 0; job < n[0] * jobs; ++job) {{
+    const int64_t row = job / jobs, from = job % jobs * n[3], to = from + n[3] < L ? from + n[3] : L;
+    for (int64_t tile = {tiles})
+      for (int64_t lane = from; lane < to; lane += W)
+        if (to - lane >= W) {name}_group(p, n, row, tile, lane, W);
+        else {name}_group(p, n, row, tile, lane, (int)(to - lane));
+  }}"""
 
 
-def head(real: str) -> str:
-    """Return the head of a file that computes in `float` or `double`."""
-    whole = {"float": "int32_t", "double": "int64_t"}[real]
-    first, _, rest = HEAD.partition("\n\n")
-    names = f"typedef {real} real;\ntypedef {whole} whole;"
-    return "\n".join([first, "", names, rest, (FLOAT if real == "float" else DOUBLE).strip(), TAIL.strip(), ""])
+class LaneKernel(Kernel):
+    """The C text of a recurrence whose lanes never meet."""
+
+    tile = 32
+
+    @property
+    def text(self) -> str:
+        """The whole file."""
+        sizes = f"enum {{ TILE = {self.tile}, CARRIES = {self.carries}, SUMS = {len(self.parameters)} }};\n"
+        parts = [self._forward(), [""], self._backward(), [""], self._drivers()]
+        return "\n".join([head(self.real), sizes, *(line for part in parts for line in part), ""])
+
+    # -- forward -----------------------------------------------------------------------------------------------------
+
+    def _forward(self) -> Iterator[str]:
+        yield _GROUP.format(name="forward", const="", kept=len(self.operands) + len(self.results))
+        yield from indented(self.pointers(), 1)
+        yield from (f"  {array.pointer(f'r{i}', const='')}" for i, array in real_along(self.results))
+        yield from indented(self.inputs(along=False), 1)
+        yield from (f"  V c{i} = tile ? load(keep + {i} * L, 1, w) : {self.start(i)};" for i in range(self.carries))
+        yield f"  if (!tile) {{ {self.each('store(keep + {i} * L, 1, c{i}, w);')} }}"
+        yield "  for (int64_t t = 0; t < steps; ++t) {"
+        yield from indented(self.inputs(along=True), 2)
+        names = self.names()
+        yield from indented(names.lines(self.recurrence.step.ops), 2)
+        yield from indented(self.outputs(names.of(self.made)), 2)
+        yield from _moves(names.of(self.next), "c")
+        yield from _advance("r", "+=", self.results)
+        yield from _advance("a", "+=", self.operands)
+        yield "  }"
+        yield f"  if (tile + 1 < tiles) {{ {self.each('store(keep + (CARRIES + {i}) * L, 1, c{i}, w);')} }}"
+        yield "  else {"
+        for part, carry in self.recurrence.lasts:
+            yield f"    {self.results[part.port].store_row(part, f'c{carry}')}"
+        yield "  }\n}"
+
+    # -- backward ----------------------------------------------------------------------------------------------------
+
+    def _backward(self) -> Iterator[str]:
+        yield _GROUP.format(name="backward", const="const ", kept=len(self.operands))
+        yield f"  real *later = (real *)p[{self.scratch}] + row * CARRIES * L + lane;"
+        yield "  V C[TILE + 1][CARRIES];"
+        yield from [f"  V K[TILE][{len(self.kept)}];"] if self.kept else []
+        yield from indented(self.pointers(), 1)
+        yield from indented(self.inputs(along=False), 1)
+        yield from (f"  V c{i} = load(keep + {i} * L, 1, w);" for i in range(self.carries))
+        yield from self._again()
+        last = "(first + steps - 1)"
+        yield from (f"  {array.pointer(f'g{i}', last)}" for i, array in real_along(self.incoming))
+        yield from (f"  {array.pointer(f'e{i}', last, const='')}" for i, array in real_along(self.gradients))
+        yield from (f"  V d{i} = {{0}};" for i in range(self.carries))
+        yield f"  if (tile + 1 < tiles) {{ {self.each('d{i} = load(later + {i} * L, 1, w);')} }}"
+        yield from ["  else {", *indented(self.arriving(), 2), "  }"]
+        yield from (f"  V s{i} = {{0}};" for i, _ in self.summed)
+        yield from self._reverse()
+        yield f"  if (tile) {{ {self.each('store(later + {i} * L, 1, d{i}, w);')} }}"
+        yield from ["  else {", *indented(self.start_gradients(), 2), "  }"]
+        for i, array in self.summed:
+            to, element = self.sum_at(i, array)
+            yield f"  {{ {to} store({element}, tile + 1 < tiles ? load({element}, w) + s{i} : s{i}, w); }}"
+        yield "}"
+
+    def _again(self) -> Iterator[str]:
+        """Yield the loop that computes a tile's carries, and what else is kept, again."""
+        yield "  for (int64_t t = 0; t < steps; ++t) {"
+        yield from (f"    C[t][{i}] = c{i};" for i in range(self.carries))
+        yield from indented(self.inputs(along=True), 2)
+        names = self.names()
+        ops, _ = needed(self.recurrence.step.ops, [*self.next, *self.kept])
+        yield from indented(names.lines(ops), 2)
+        yield from (f"    K[t][{i}] = {name};" for i, name in enumerate(names.of(self.kept)))
+        yield from _moves(names.of(self.next), "c")
+        yield from _advance("a", "+=", self.operands)
+        yield "  }"
+        yield from (f"  C[steps][{i}] = c{i};" for i in range(self.carries))
+
+    def _reverse(self) -> Iterator[str]:
+        """Yield the loop that goes back through a tile."""
+        yield "  for (int64_t t = steps - 1; t >= 0; --t) {"
+        yield from _advance("a", "-=", self.operands)
+        yield from indented(self.inputs(along=True), 2)
+        yield from indented(self.incoming_loads(), 2)
+        names, region = self.reverse_names("C[t][{i}]", "C[t + 1][{i}]", "K[t][{i}]"), self.pullback.region
+        yield from indented(names.lines(region.ops), 2)
+        found = dict(zip(self.pullback.inputs, names.of(region.results), strict=True))
+        yield from indented(self.gradient_stores(found), 2)
+        yield from (f"    s{i} += {found[self.given[i]]};" for i, _ in self.summed)
+        yield from _moves([found[value] for value in self.now], "d")
+        yield from _advance("g", "-=", self.incoming)
+        yield from _advance("e", "-=", self.gradients)
+        yield "  }"
+
+    # -- drivers -----------------------------------------------------------------------------------------------------
+
+    def _drivers(self) -> Iterator[str]:
+        yield _DRIVER.format(name="forward", tiles="0; tile < tiles; ++tile") + "\n}\n"
+        yield ADD_ROWS
+        yield _DRIVER.format(name="backward", tiles="tiles - 1; tile >= 0; --tile")
+        yield from self.rows_added()
+        yield "}"
+
+
+def _advance(prefix: str, sign: str, arrays: Sequence[Array]) -> Iterator[str]:
+    """Yield the moves of pointers from one step to its neighbour."""
+    moved = [(i, array) for i, array in enumerate(arrays) if array.is_along and (prefix == "a" or array.port.is_float)]
+    yield from (f"    {prefix}{i} {sign} {array.strides[1]};" for i, array in moved)
+
+
+def _moves(sources: Sequence[str], prefix: str) -> Iterator[str]:
+    """Yield assignments that happen at once."""
+    if any(source in {f"{prefix}{k}" for k in range(i)} for i, source in enumerate(sources)):
+        yield from (f"    const V m{i} = {source};" for i, source in enumerate(sources))
+        sources = [f"m{i}" for i in range(len(sources))]
+    yield from (f"    {prefix}{i} = {source};" for i, source in enumerate(sources))

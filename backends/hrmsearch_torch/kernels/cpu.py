@@ -6,10 +6,11 @@ from functools import cached_property
 
 import torch
 
-from hrmsearch.recurrence import Recurrence
+from hrmsearch.recurrence import Product, Recurrence
 from hrmsearch_torch.kernels.arrays import Laid, Sizes, Tensor, laid
 from hrmsearch_torch.kernels.build import build
-from hrmsearch_torch.kernels.c_text import TILE, Kernel
+from hrmsearch_torch.kernels.c_heads import HeadKernel
+from hrmsearch_torch.kernels.c_lanes import LaneKernel
 
 _REALS = {torch.float32: "float", torch.float64: "double"}
 #: lanes that a job takes at least: what a processor loads at once, several times over
@@ -21,8 +22,13 @@ class CpuKernel:
 
     def __init__(self, recurrence: Recurrence, dtype: torch.dtype) -> None:
         self._recurrence = recurrence
-        self._kernel = Kernel(recurrence, _REALS[dtype])
+        self._kernel = (HeadKernel if recurrence.products else LaneKernel)(recurrence, _REALS[dtype])
         self._dtype = dtype
+
+    @property
+    def tile(self) -> int:
+        """Steps between two checkpoints."""
+        return self._kernel.tile
 
     @property
     def text(self) -> str:
@@ -38,7 +44,7 @@ class CpuKernel:
         rows, lanes = sizes.row_count, sizes.lane_count
         given = [laid(*pair) for pair in zip(operands, self._recurrence.operands, strict=True)]
         made = [self._empty(*sizes.shape(port)) for port in self._recurrence.results]
-        kept = self._empty(rows, -(-sizes.steps // TILE), self._recurrence.carries, lanes)
+        kept = self._empty(rows, -(-sizes.steps // self._kernel.tile), self._recurrence.carries, lanes)
         self._call("forward", [*(one.tensor for one in given), *made, kept], given, rows, sizes.steps, lanes)
         return [*made, kept]
 
@@ -50,11 +56,22 @@ class CpuKernel:
         ports = self._recurrence.operands
         given = [laid(*pair) for pair in zip(operands, ports, strict=True)]
         dense = [None if gradient is None else gradient.contiguous() for gradient in gradients]
-        made = [self._empty(*sizes.shape(port)) if port.is_float else None for port in ports]
+        matrices = {product.operand: product for product in self._recurrence.products}
+        written = [port.is_float and i not in matrices for i, port in enumerate(ports)]
+        made = [self._empty(*sizes.shape(port)) if real else None for port, real in zip(ports, written, strict=True)]
         scratch = [self._empty(rows, n, lanes) for n in (self._recurrence.carries, len(self._kernel.parameters))]
-        arrays = [*(one.tensor for one in given), kept, *dense, *made, *scratch]
+        sides = [self._sides(product, sizes) for product in self._recurrence.products]
+        arrays = [*(one.tensor for one in given), kept, *dense, *made, *scratch, *(x for pair in sides for x in pair)]
         self._call("backward", arrays, given, rows, sizes.steps, lanes)
+        for product, pair in zip(self._recurrence.products, sides, strict=True):
+            made[product.operand] = _multiplied(*pair).view(operands[product.operand].shape)
         return [tensor for tensor in made if tensor is not None]
+
+    def _sides(self, product: Product, sizes: Sizes) -> tuple[Tensor, Tensor]:
+        """Return room for the two sides of a matrix's gradient: what it multiplied, and what its product got."""
+        steps, width = sizes.row_count * sizes.steps, sizes.lanes[-1]
+        heads = sizes.lane_count // width
+        return self._empty(steps, heads, width), self._empty(steps, heads, product.parts * width)
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self._dtype)
@@ -71,3 +88,8 @@ class CpuKernel:
         getattr(self._library, name)(
             (ctypes.c_void_p * len(addresses))(*addresses), (ctypes.c_int64 * len(numbers))(*numbers)
         )
+
+
+def _multiplied(vectors: Tensor, gradients: Tensor) -> Tensor:
+    """Return each head's sum over rows and steps of vector times gradient."""
+    return torch.bmm(vectors.permute(1, 2, 0), gradients.transpose(0, 1))

@@ -15,7 +15,6 @@ import torch
 
 from hrmsearch.recurrence import Recurrence
 from hrmsearch_torch.kernels.arrays import Frame, Sizes, Tensor, arranged, restored
-from hrmsearch_torch.kernels.c_text import TILE
 from hrmsearch_torch.kernels.cpu import CpuKernel
 
 _LIBRARY = torch.library.Library("hrmsearch", "FRAGMENT")
@@ -109,7 +108,8 @@ class _Op:
         _, sizes = self._of(operands)
         like = next(x for x, real in zip(operands, self._floats, strict=True) if real)
         made = [like.new_empty(sizes.shape(port)) for port in self._recurrence.results]
-        tiles = (sizes.steps + TILE - 1) // TILE
+        tile = self._kernel(like.dtype).tile
+        tiles = (sizes.steps + tile - 1) // tile
         return (*made, like.new_empty((sizes.row_count, tiles, self._recurrence.carries, sizes.lane_count)))
 
     def _backward(self, *given: Tensor | None) -> tuple[Tensor, ...]:
