@@ -16,11 +16,12 @@ from hrmsearch.blocks.recurrent import Recurrent
 from hrmsearch.emission import load_source
 from hrmsearch.ir import Builder, Context, DType, Graph, Nest, Type, Value, axis, initial_params, verify
 from hrmsearch.runtime import Array, Options, Pass, load_backend
-from hrmsearch_torch import emit
+from hrmsearch_torch import emit, kernels
 
 Arrays = Mapping[str, Array]
 Build = Callable[[Builder], Mapping[str, Value]]
-_BACKENDS = ("reference", "torch")
+#: ways that torch runs a mixer: by its source as it stands, and with generated kernels in the place of recurrences
+ENGINES = ("torch", "kernels") if kernels.compiler() else ("torch",)
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,16 @@ class Alone:
         return cls(passes.run(verify(graph)))
 
     @cached_property
-    def module(self) -> ModuleType:
-        """What torch runs when gradients are asked for."""
-        return load_source(emit(self.graph), "alone")
+    def fused(self) -> Graph:
+        """The graph with its recurrences as functions of their own."""
+        return passes.run(self.graph, [passes.fuse])
+
+    @cached_property
+    def modules(self) -> Mapping[str, ModuleType]:
+        """What torch runs when gradients are asked for, by engine."""
+        fast = load_source(emit(self.fused), "alone", setting="kernels")
+        kernels.install(fast, self.fused, "cpu")
+        return {"torch": load_source(emit(self.graph), "alone"), "kernels": fast}
 
     def params(self, seed: int, scale: float = 1.0) -> dict[str, Array]:
         """Return parameters as a model would draw them, with noise: what begins at zero takes part too."""
@@ -49,21 +57,25 @@ class Alone:
         return {path: value + scale * rng.normal(size=value.shape) for path, value in drawn.items()}
 
     def run(self, params: Arrays, inputs: Arrays, backend: str = "reference", dtype: str = "float64") -> Arrays:
-        """Return every output."""
-        options = Options(dtype="float64" if dtype == "float64" else "float32")
-        executable = load_backend(backend).compile(self.graph, options)
+        """Return every output; backend: one's name, or an engine's."""
+        by_kernels = backend == "kernels"
+        options = Options(dtype="float64" if dtype == "float64" else "float32", kernels=by_kernels)
+        compiler = load_backend("torch" if by_kernels else backend)
+        executable = compiler.compile(self.fused if by_kernels else self.graph, options)
         executable.set_params(params)
         return executable.forward(Pass(inputs, reset=0), {})[0]
 
     def everywhere(self, params: Arrays, inputs: Arrays) -> Iterator[tuple[str, Arrays]]:
-        """Yield every backend's name and outputs."""
-        for backend in _BACKENDS:
+        """Yield the outputs of the reference, then of every engine, with its name."""
+        for backend in ("reference", *ENGINES):
             yield backend, self.run(params, inputs, backend)
 
-    def gradients(self, params: Arrays, inputs: Arrays, weights: Arrays, dtype: str = "float64") -> dict[str, Array]:
+    def gradients(
+        self, params: Arrays, inputs: Arrays, weights: Arrays, dtype: str = "float64", engine: str = "torch"
+    ) -> dict[str, Array]:
         """Return the gradient of sum(weight * output) in every parameter and float input."""
         kind = getattr(torch, dtype)
-        model = self.module.Model().to(kind)
+        model = self.modules[engine].Model().to(kind)
         model.load_state_dict({path: torch.tensor(value) for path, value in params.items()})
         floats = {name for name, value in self.graph.inputs.items() if value.type.dtype.is_float}
         given = {name: torch.tensor(array) for name, array in inputs.items()}
@@ -73,6 +85,11 @@ class Alone:
         leaves = {**dict(model.named_parameters()), **{name: given[name] for name in sorted(floats)}}
         found = torch.autograd.grad(torch.stack(terms).sum(), list(leaves.values()))
         return {name: gradient.numpy() for name, gradient in zip(leaves, found, strict=True)}
+
+    def everyones_gradients(self, params: Arrays, inputs: Arrays, weights: Arrays) -> Iterator[dict[str, Array]]:
+        """Yield the gradients of every engine."""
+        for engine in ENGINES:
+            yield self.gradients(params, inputs, weights, engine=engine)
 
 
 def streamed(mixer: Recurrent, dim: int, *, write: bool = False) -> Alone:

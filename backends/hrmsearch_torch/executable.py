@@ -75,8 +75,8 @@ class TorchExecutable:
         """Return the emitted file as a module, its recurrences run by kernels where the device has them."""
         if not (self.options.kernels and kernels.available(self.device.type)):
             return load_source(self.source, self.graph.name)
-        module = load_source(self.source, self.graph.name, setting="kernels")
-        kernels.install(module, self.graph)
+        module = load_source(self.source, self.graph.name, setting=f"kernels on {self.device.type}")
+        kernels.install(module, self.graph, self.device.type)
         return module
 
     def _by_path(self) -> dict[str, torch.nn.Parameter]:

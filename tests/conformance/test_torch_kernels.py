@@ -5,8 +5,8 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
-from types import ModuleType
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hrmsearch.emission import load_source
+from hrmsearch.errors import BackendError
 from hrmsearch.ir import Builder, DType, Graph, Type, Value
 from hrmsearch.ir.ops.elementwise import UNARY
 from hrmsearch.lowering import lower
-from hrmsearch.passes import fuse
 from hrmsearch.recurrence import describe
 from hrmsearch.runtime import Options, Pass, compile
 from hrmsearch.spec.load import loads
 from hrmsearch_reference import Backend as Reference
-from hrmsearch_torch import TorchExecutable, emit, kernels
+from hrmsearch_torch import TorchExecutable, emit
 from hrmsearch_torch.kernels import Scan, compiler
-from tests.mixers import Alone, streamed
-from tests.property.test_mixers import MIXERS
+from tests.mixers import streamed
+from tests.property.test_mixers import LANES, MIXERS
 from tests.recurrences import CELLS, Cell, Results, arrays
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
@@ -139,6 +139,15 @@ def test_torch_finds_nothing_wrong_with_an_op() -> None:
     torch.library.opcheck(scan.op, operands, test_utils=checks)
 
 
+def test_a_second_derivative_is_refused_by_name() -> None:
+    graph, scan = kernel(CELLS[0], 5)
+    inputs = leaves(arrays(graph, {"B": 2, "T": 3}, 0), torch.float64)
+    (states, *_), x = called(scan)(*inputs.values()), inputs["x"]
+    (first,) = torch.autograd.grad(states.square().sum(), [x], create_graph=True)
+    with pytest.raises(BackendError, match=r"no second derivative; compile with kernels=False"):
+        torch.autograd.grad(first.sum(), [x])
+
+
 @contextmanager
 def threads(n: int) -> Generator[None]:
     before = torch.get_num_threads()
@@ -193,35 +202,21 @@ def test_torch_compile_takes_an_op_without_a_break() -> None:
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
-class ByKernels(Alone):
-    """A mixer whose recurrence runs by a kernel."""
-
-    @cached_property
-    def module(self) -> ModuleType:
-        module = load_source(emit(self.graph), "alone", setting="kernels")
-        kernels.install(module, self.graph)
-        return module
+#: those that are told which tokens to write
+WRITING = ("hl_kernel", "slstm", "s4d")
 
 
-#: those that have a recurrence over lanes
-RECURRENT = [name for name in MIXERS if name.startswith(("hl_kernel", "slstm"))]
-#: those of them that are told which tokens to write
-WRITING = ("hl_kernel", "hl_kernel gated bilinear", "slstm")
-
-
-@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize("name", LANES)
 def test_a_mixer_by_kernels_has_the_gradients_of_its_source(name: str) -> None:
-    plain = streamed(MIXERS[name](), 8, write=name in WRITING)
-    fast = ByKernels(fuse(plain.graph))
-    assert kernels.scans(fast.graph)
+    alone = streamed(MIXERS[name](), 8, write=name in WRITING)
     rng = np.random.default_rng(0)
     sizes = {"B": 3, "T": 35}
-    inputs = {name: drawn(value.type, sizes, rng) for name, value in plain.graph.inputs.items()}
-    weights = {name: drawn(value.type, sizes, rng) for name, value in plain.graph.outputs.items()}
-    params = plain.params(0, 0.3)
+    inputs = {name: drawn(value.type, sizes, rng) for name, value in alone.graph.inputs.items()}
+    weights = {name: drawn(value.type, sizes, rng) for name, value in alone.graph.outputs.items()}
+    params = alone.params(0, 0.3)
+    expected = alone.gradients(params, inputs, weights)
     for dtype, within in (("float64", 1e-9), ("float32", 2e-4)):
-        expected = plain.gradients(params, inputs, weights)
-        for path, value in fast.gradients(params, inputs, weights, dtype).items():
+        for path, value in alone.gradients(params, inputs, weights, dtype, "kernels").items():
             error = np.abs(value - expected[path]).max() / max(np.abs(expected[path]).max(), 1e-6)
             assert error < within, (path, dtype, error)
 
@@ -231,13 +226,16 @@ def drawn(type_: Type, sizes: Mapping[str, int], rng: np.random.Generator) -> ND
     return values > 0 if type_.dtype == DType.BOOL else values
 
 
-def test_a_model_trains_the_same_by_kernels_and_by_its_source() -> None:
-    graph = lower(loads(STACKED))
+def drawn_span() -> list[Pass]:
     rng = np.random.default_rng(0)
-    span = [
+    return [
         Pass({name: rng.integers(0, 9, (3, 8)).astype(np.int32) for name in ("tokens", "targets")}, reset=3 * (i == 0))
         for i in range(2)
     ]
+
+
+def test_a_model_trains_the_same_by_kernels_and_by_its_source() -> None:
+    graph, span = lower(loads(STACKED)), drawn_span()
     found = [compile(graph, dtype="float64", kernels=use) for use in (True, False)]
     (fast, fast_gradients), (plain, gradients) = (e.loss_and_grads(span, e.init_carry(3, 8)) for e in found)
     assert fast.losses == pytest.approx(plain.losses, rel=1e-12)
@@ -255,6 +253,44 @@ def test_one_source_may_run_by_kernels_here_and_as_it_stands_there() -> None:
     methods = [{type(getattr(m, "recurrence", None)) for m in e.model.modules()} for e in (fast, plain)]
     assert Scan in methods[0]
     assert Scan not in methods[1]
+
+
+def test_without_a_compiler_the_source_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, span = lower(loads(STACKED)), drawn_span()
+    plain = compile(graph, kernels=False)
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    fallen = compile(graph)
+    assert isinstance(fallen, TorchExecutable)
+    assert Scan not in {type(getattr(m, "recurrence", None)) for m in fallen.model.modules()}
+    (got, found), (wanted, expected) = (e.loss_and_grads(span, e.init_carry(3, 8)) for e in (fallen, plain))
+    assert got.losses == wanted.losses
+    assert all(np.array_equal(found[path], value) for path, value in expected.items())
+
+
+def test_a_compiler_that_does_not_work_is_an_error_with_a_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", "false")
+
+    def body(b: Builder, x: Value, h: Value) -> Results:  # the number makes it a kernel that nothing has built
+        return b.linear_scan(b.full(0.1234, Type(DType.COMPUTE)), x, h)
+
+    _, scan = kernel(Cell("broken", {"x": "compute[B, T, D:{D}]", "h": "compute[B, D:{D}]"}, body), 4)
+    with pytest.raises(BackendError, match="refuses a generated kernel; mend it, or do without by --no-kernels"):
+        scan(torch.ones(1, 2, 4), torch.ones(1, 4))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torch_compile_takes_a_model_with_kernels_whole() -> None:
+    executable = compile(lower(loads(STACKED)), dtype="float64")
+    assert isinstance(executable, TorchExecutable)
+    model, tokens = executable.model, torch.arange(24).view(3, 8) % 9
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    losses = [run(tokens, targets=tokens, reset=3)[0]["loss"] for run in (compiled, model)]
+    one, other = (torch.autograd.grad(loss, list(model.parameters()), allow_unused=True) for loss in losses)
+    for x, y in zip(one, other, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
 
 
 STACKED = """

@@ -19,7 +19,8 @@ from hrmsearch.spec.registry import kinds
 from hrmsearch.testing.check import examine, prepare
 from hrmsearch.testing.invariants import invariants
 from hrmsearch.testing.spec_parts import recurring
-from tests.mixers import after, close, in_pieces, starts, streamed
+from hrmsearch_torch.kernels import scans
+from tests.mixers import ENGINES, after, close, in_pieces, starts, streamed
 
 DIM, ROWS = 4, 2
 MIXERS: dict[str, Callable[[], Recurrent]] = {
@@ -34,7 +35,11 @@ MIXERS: dict[str, Callable[[], Recurrent]] = {
     "s4d": lambda: S4D(state=4),
     "s4d bilinear": lambda: S4D(state=6, discretize="bilinear", init="inv", form="chunk"),
 }
-mixers = pytest.mark.parametrize("name", MIXERS)
+#: those whose recurrence is one over lanes, which a generated kernel can run
+LANES = ("slstm", "slstm without conv", "hl_kernel", "hl_kernel complex", "hl_kernel gated", "s4d")
+mixers = pytest.mark.parametrize(
+    ("name", "engine"), [(name, engine) for name in MIXERS for engine in ENGINES if engine == "torch" or name in LANES]
+)
 seeds = st.integers(0, 2**16)
 
 
@@ -62,23 +67,31 @@ def test_every_mixer_that_recurs_is_here() -> None:
     assert {make().kind for make in MIXERS.values()} == ours
 
 
+@pytest.mark.skipif("kernels" not in ENGINES, reason="no C compiler")
+@pytest.mark.parametrize("name", MIXERS)
+def test_every_recurrence_over_lanes_runs_by_a_kernel(name: str) -> None:
+    assert bool(scans(streamed(MIXERS[name](), DIM).fused)) == (name in LANES)
+
+
 @mixers
 @settings(max_examples=8)
 @given(st.integers(1, 9), st.data(), seeds)
-def test_a_stream_cut_anywhere_is_the_stream(name: str, tokens: int, data: st.DataObject, seed: int) -> None:
+def test_a_stream_cut_anywhere_is_the_stream(
+    name: str, engine: str, tokens: int, data: st.DataObject, seed: int
+) -> None:
     case = Case(name, seed)
     inputs = case.begun(ROWS, tokens)
     cuts = sorted(data.draw(st.sets(st.integers(1, tokens - 1), max_size=4))) if tokens > 1 else []
     for dtype, within in (("float64", 1e-9), ("float32", 2e-5)):
-        whole = case.step.run(case.params, inputs, "torch", dtype)
-        close(in_pieces(case.step, case.params, inputs, cuts, dtype), whole, within)
+        whole = case.step.run(case.params, inputs, engine, dtype)
+        close(in_pieces(case.step, case.params, inputs, cuts, dtype, engine), whole, within)
 
 
 @mixers
-def test_tokens_one_by_one_are_the_stream(name: str) -> None:
+def test_tokens_one_by_one_are_the_stream(name: str, engine: str) -> None:
     case = Case(name, 0)
     inputs = case.begun(ROWS, 7)
-    for backend in ("torch", "reference"):
+    for backend in (engine, "reference"):
         whole = case.step.run(case.params, inputs, backend)
         close(in_pieces(case.step, case.params, inputs, range(1, 7), backend=backend), whole)
 
@@ -86,12 +99,14 @@ def test_tokens_one_by_one_are_the_stream(name: str) -> None:
 @mixers
 @settings(max_examples=8)
 @given(st.integers(1, 6), st.lists(st.booleans(), min_size=6, max_size=6), seeds)
-def test_a_hidden_token_leaves_the_state_as_it_was(name: str, tokens: int, mask: list[bool], seed: int) -> None:
+def test_a_hidden_token_leaves_the_state_as_it_was(
+    name: str, engine: str, tokens: int, mask: list[bool], seed: int
+) -> None:
     case = Case(name, seed)
     masked = streamed(case.mixer, DIM, write=True)
     write = np.array([mask[:tokens], [False] * tokens])
     for inputs in (case.begun(ROWS, tokens), case.going_on(ROWS, tokens)):
-        states = masked.run(case.params, inputs | {"write": write}, "torch")
+        states = masked.run(case.params, inputs | {"write": write}, engine)
         for state, held in inputs.items():
             if state != "x":
                 assert np.array_equal(states[f"{state[:-1]}1"][1], held[1]), state
@@ -102,34 +117,34 @@ def test_a_hidden_token_leaves_the_state_as_it_was(name: str, tokens: int, mask:
 
 
 @mixers
-def test_a_mask_that_hides_nothing_changes_nothing(name: str) -> None:
+def test_a_mask_that_hides_nothing_changes_nothing(name: str, engine: str) -> None:
     case = Case(name, 0)
     masked, inputs = streamed(case.mixer, DIM, write=True), case.going_on(ROWS, 5)
-    got = masked.run(case.params, inputs | {"write": np.ones((ROWS, 5), np.bool_)}, "torch")
+    got = masked.run(case.params, inputs | {"write": np.ones((ROWS, 5), np.bool_)}, engine)
     close(got, case.step.run(case.params, inputs), 1e-12)
 
 
 @mixers
 @settings(max_examples=5)
 @given(seeds)
-def test_rows_do_not_know_of_each_other(name: str, seed: int) -> None:
+def test_rows_do_not_know_of_each_other(name: str, engine: str, seed: int) -> None:
     case = Case(name, seed)
     begins, goes_on = case.begun(1, 4), case.going_on(1, 4)
     both = {state: np.concatenate([array, goes_on[state]]) for state, array in begins.items()}
-    together = case.step.run(case.params, both, "torch")
+    together = case.step.run(case.params, both, engine)
     for row, inputs in enumerate((begins, goes_on)):
-        alone = case.step.run(case.params, inputs, "torch")
+        alone = case.step.run(case.params, inputs, engine)
         close({n: array[row : row + 1] for n, array in together.items()}, alone, 1e-12)
 
 
 @mixers
 @settings(max_examples=5)
 @given(st.integers(1, 5), seeds)
-def test_gradient_goes_through_the_states_both_ways(name: str, tokens: int, seed: int) -> None:
+def test_gradient_goes_through_the_states_both_ways(name: str, engine: str, tokens: int, seed: int) -> None:
     case, rng = Case(name, seed), np.random.default_rng(seed)
     inputs = case.going_on(1, tokens)
     weights = {n: rng.normal(size=array.shape) for n, array in case.step.run(case.params, inputs).items()}
-    gradients = case.step.gradients(case.params, inputs, weights)
+    gradients = case.step.gradients(case.params, inputs, weights, engine=engine)
     along = {n: rng.normal(size=array.shape) for n, array in {**case.params, **inputs}.items()}
 
     def total(step: float) -> float:
@@ -145,11 +160,12 @@ def test_gradient_goes_through_the_states_both_ways(name: str, tokens: int, seed
 
 @mixers
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e3])
-def test_long_streams_and_large_gates_stay_finite_in_float32(name: str, scale: float) -> None:
+def test_long_streams_and_large_gates_stay_finite_in_float32(name: str, engine: str, scale: float) -> None:
     case = Case(name, 0)
     inputs = case.begun(1, 300, scale)
-    outputs = case.step.run(case.params, inputs, "torch", "float32")
-    gradients = case.step.gradients(case.params, inputs, {n: np.ones_like(v) for n, v in outputs.items()}, "float32")
+    outputs = case.step.run(case.params, inputs, engine, "float32")
+    ones = {n: np.ones_like(v) for n, v in outputs.items()}
+    gradients = case.step.gradients(case.params, inputs, ones, "float32", engine)
     for array in (*outputs.values(), *gradients.values()):
         assert np.isfinite(array).all()
 

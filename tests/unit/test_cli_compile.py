@@ -93,4 +93,4 @@ def test_torch_shows_the_c_that_takes_the_place_of_a_recurrence(tmp_path: Path) 
 def test_a_model_without_recurrences_has_no_kernels_of_torch() -> None:
     done = by_torch("transformer", "--kernels")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith("hrmsearch: transformer: no recurrence over lanes")
+    assert done.stderr.startswith("hrmsearch: transformer: no recurrence that a generated kernel runs on cpu")

@@ -47,6 +47,13 @@ def test_the_cache_is_its_owner_s_alone(cache: Path) -> None:
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_cache_in_a_directory_that_everybody_may_write_to_is_refused(cache: Path) -> None:
+    cache.parent.mkdir(mode=0o777)
+    cache.parent.chmod(0o777)
+    with pytest.raises(BackendError, match="others may write to it"):
+        build.build(TEXT)
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o702])
 def test_a_cache_that_others_may_write_to_is_refused(cache: Path, mode: int) -> None:
     cache.mkdir(parents=True)
@@ -74,10 +81,11 @@ def test_without_a_place_for_a_cache_a_process_has_its_own(tmp_path: Path, monke
     (tmp_path / "file").write_text("no directory")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert build.build(TEXT).answer() == 42
+    assert build.folder().stat().st_mode & 0o777 == 0o700
 
 
 def test_what_the_compiler_says_is_passed_on(cache: Path) -> None:
-    with pytest.raises(BackendError, match=r"(?s)refuses a generated kernel: .*error"):
+    with pytest.raises(BackendError, match=r"(?s)refuses a generated kernel.*--no-kernels: .*error"):
         build.build("int broken(void) { return }\n")
     assert not list(cache.iterdir())
 

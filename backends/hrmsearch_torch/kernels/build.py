@@ -27,7 +27,6 @@ _EXTRAS: Sequence[Sequence[str]] = (("-march=native", "-fopenmp"), ("-march=nati
 _SECONDS = 120
 
 
-@cache
 def compiler() -> tuple[str, ...] | None:
     """Return the command of the C compiler, `$CC` or `cc`, None where there is none."""
     command = shlex.split(os.environ.get("CC", "")) or ["cc"]
@@ -58,31 +57,33 @@ def folder() -> Path:
 
     Raises BackendError where others own it or may write to it.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(base) / "hrmsearch" / "kernels"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        path = Path(base) / "hrmsearch" / "kernels"
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
-    except OSError:
-        return _temporary()
+    except (OSError, RuntimeError):  # nowhere to write, or no home
+        return Path(_temporary().name)
+    # whoever owns the directory above, or may write to it, can put another one in its place
+    _check_owned(path.parent.resolve(), stat.S_IWOTH)
     _check_owned(path)
     return path
 
 
 @cache
-def _temporary() -> Path:
-    """Return a directory for this process alone, where no cache can be written."""
-    return Path(tempfile.mkdtemp(prefix="hrmsearch-kernels-"))
+def _temporary() -> "tempfile.TemporaryDirectory[str]":
+    """Return a directory for this process alone, where no cache can be written; it goes when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="hrmsearch-kernels-")
 
 
-def _check_owned(path: Path) -> None:
+def _check_owned(path: Path, writable: int = stat.S_IWGRP | stat.S_IWOTH) -> None:
     """Raise BackendError where someone else may have written what a path holds."""
     if not hasattr(os, "getuid"):
         return
     found = path.lstat()
     if found.st_uid != os.getuid():
         raise BackendError(f"{path}: belongs to another user; set XDG_CACHE_HOME to a directory of your own")
-    if stat.S_ISLNK(found.st_mode) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if stat.S_ISLNK(found.st_mode) or found.st_mode & writable:
         raise BackendError(f"{path}: others may write to it, and what lies there is run; chmod go-w it")
 
 
@@ -103,7 +104,9 @@ def build(text: str) -> ctypes.CDLL:
         if not problem:
             _check_owned(path)
             return ctypes.CDLL(str(path))
-    raise BackendError(f"{shlex.join(command)} refuses a generated kernel: {problem}")
+    raise BackendError(
+        f"{shlex.join(command)} refuses a generated kernel; mend it, or do without by --no-kernels: {problem}"
+    )
 
 
 def _compile(text: str, command: Sequence[str], path: Path) -> str:

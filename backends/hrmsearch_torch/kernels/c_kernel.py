@@ -18,7 +18,8 @@ from typing import ClassVar
 from hrmsearch.ir.graph import Value
 from hrmsearch.recurrence import Part, Recurrence, Role, pullback
 from hrmsearch_torch.kernels.c_arrays import Array
-from hrmsearch_torch.kernels.c_step import Names, c_type
+from hrmsearch_torch.kernels.c_step import c_type, declaration
+from hrmsearch_torch.kernels.names import Names
 
 #: where the strides of operands begin among the integers
 _STRIDES = 5
@@ -158,7 +159,7 @@ class Kernel(ABC):
     def names(self, fed: Sequence[str] = ()) -> Names:
         """Return names for a step's values; fed: those of the parts of products."""
         texts = [f"c{i}" for i in range(self.carries)] + [f"u{i}" for i in range(len(self.given))] + [*fed]
-        return Names("v", dict(zip(self.recurrence.step.args, texts, strict=True)))
+        return Names(declaration, "v", dict(zip(self.recurrence.step.args, texts, strict=True)))
 
     def reverse_names(self, now: str, later: str, kept: str, fed: Sequence[str] = ()) -> Names:
         """Return names for the gradient's values; now, later, kept: forms of carries and of what is kept, by number."""
@@ -167,7 +168,7 @@ class Kernel(ABC):
             form, among = (kept, self.kept) if value in self.kept else (later, self.next)
             texts.append(form.format(i=among.index(value)))
         texts += [f"d{i}" for i in range(self.carries)] + [f"y{i}" for i in range(len(self.made))]
-        return Names("v", dict(zip(self.pullback.region.args, texts, strict=True)))
+        return Names(declaration, "v", dict(zip(self.pullback.region.args, texts, strict=True)))
 
 
 def real_along(arrays: Sequence[Array]) -> list[tuple[int, Array]]:

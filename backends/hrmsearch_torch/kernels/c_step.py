@@ -1,6 +1,6 @@
 """Prints the scalar operations of a step as C over vectors of lanes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Op, Value
@@ -22,23 +22,9 @@ def c_type(value: Value) -> str:
     return "I" if value.type.dtype == DType.BOOL else "V"
 
 
-class Names:
-    """C names for the values of a step: those given, then `prefix0`, `prefix1`, ... for what is computed."""
-
-    def __init__(self, prefix: str, given: Mapping[Value, str]) -> None:
-        self._prefix = prefix
-        self._names = dict(given)
-
-    def of(self, values: Iterable[Value]) -> list[str]:
-        """Return the names of values that are given or printed."""
-        return [self._names[value] for value in values]
-
-    def lines(self, ops: Sequence[Op]) -> Iterator[str]:
-        """Yield a declaration per operation."""
-        for op in ops:
-            text = _expression(op, self.of(op.operands))
-            name = self._names[op.result] = f"{self._prefix}{len(self._names)}"
-            yield f"const {c_type(op.result)} {name} = {text};"
+def declaration(op: Op, name: str, operands: Sequence[str]) -> str:
+    """Return the declaration of an operation's result."""
+    return f"const {c_type(op.result)} {name} = {_expression(op, operands)};"
 
 
 def _expression(op: Op, operands: Sequence[str]) -> str:

@@ -11,9 +11,6 @@ from hrmsearch_torch.emit import functions
 from hrmsearch_torch.kernels.build import compiler
 from hrmsearch_torch.kernels.ops import Scan
 
-#: kinds of devices that kernels are generated for
-DEVICES = ("cpu",)
-
 
 def available(device: str) -> bool:
     """Return whether there are kernels for a kind of device here."""
@@ -31,25 +28,27 @@ def scans(graph: Graph) -> dict[tuple[str, str], Scan]:
     return found
 
 
-def install(module: ModuleType, graph: Graph) -> None:
-    """Put kernels in place of the methods that are recurrences; they mean the same."""
+def install(module: ModuleType, graph: Graph, device: str) -> None:
+    """Put a kind of device's kernels in place of the methods that are recurrences; they mean the same."""
     for (owner, method), scan in scans(graph).items():
-        setattr(getattr(module, owner), method, staticmethod(scan))
+        if scan.runs_on(device):
+            setattr(getattr(module, owner), method, staticmethod(scan))
 
 
 def printed(graph: Graph, options: Options) -> str:
     """Return the source of a graph's kernels, each below a line that says what it stands for.
 
-    Raises BackendError for a device that has none, and for a graph without recurrences.
+    Raises BackendError for a device or a graph that has none.
     """
     device = options.device.partition(":")[0]
-    if device not in DEVICES:
-        raise BackendError(f"device {device!r}: torch's kernels are its own there; ours are for {', '.join(DEVICES)}")
     texts: dict[str, str] = {}
     places: dict[str, list[str]] = {}
     for (owner, method), scan in scans(graph).items():
-        places.setdefault(scan.name, []).append(f"{owner}.{method}")
-        texts[scan.name] = scan.text(DTYPES[options.dtype])
+        if scan.runs_on(device):
+            places.setdefault(scan.name, []).append(f"{owner}.{method}")
+            texts[scan.name] = scan.text(DTYPES[options.dtype], device)
     if not texts:
-        raise BackendError(f"{graph.name}: no recurrence over lanes, so no generated kernel; see the source instead")
+        raise BackendError(
+            f"{graph.name}: no recurrence that a generated kernel runs on {device}; see the source instead"
+        )
     return "\n".join(f"/* {name}: {', '.join(places[name])} */\n{text}" for name, text in texts.items())

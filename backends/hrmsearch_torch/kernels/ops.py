@@ -13,12 +13,15 @@ from typing import Any
 
 import torch
 
+from hrmsearch.errors import BackendError
 from hrmsearch.recurrence import Recurrence
 from hrmsearch_torch.kernels.arrays import Frame, Sizes, Tensor, arranged, restored
 from hrmsearch_torch.kernels.cpu import CpuKernel
 
 _LIBRARY = torch.library.Library("hrmsearch", "FRAGMENT")
 _OPS: dict[str, "_Op"] = {}
+#: what runs recurrences, by kind of device
+_KERNELS = {"cpu": CpuKernel}
 
 
 class Scan:
@@ -35,6 +38,10 @@ class Scan:
         made = _Op(recurrence)
         made = _OPS.setdefault(made.name, made)
         self.name, self.text, self.op = made.name, made.text, made.registered()
+
+    def runs_on(self, device: str) -> bool:
+        """Return whether there is a kernel for a kind of device."""
+        return device in _KERNELS
 
     def arranged(self, *operands: Tensor) -> list[Tensor]:
         """Return operands as the op takes them; reals of several formats meet in the widest, float32 at least."""
@@ -61,25 +68,27 @@ class _Op:
 
     def __init__(self, recurrence: Recurrence) -> None:
         self._recurrence = recurrence
-        self._kernels: dict[torch.dtype, CpuKernel] = {}
+        self._kernels: dict[tuple[torch.dtype, str], CpuKernel] = {}
         self._frame = Frame(recurrence, arranged=True)
         self._floats = [port.is_float for port in recurrence.operands]
-        said = f"{self.text(torch.float32)}{self._frame.about}"
+        # C says all that a recurrence does, on any device
+        said = f"{CpuKernel(recurrence, torch.float32).text}{self._frame.about}"
         self.name = f"scan_{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         self._run: Any = None
 
-    def _kernel(self, dtype: torch.dtype) -> CpuKernel:
-        if dtype not in self._kernels:
-            self._kernels[dtype] = CpuKernel(self._recurrence, dtype)
-        return self._kernels[dtype]
+    def _kernel(self, dtype: torch.dtype, device: str) -> CpuKernel:
+        key = dtype, device
+        if key not in self._kernels:
+            self._kernels[key] = _KERNELS[device](self._recurrence, dtype)
+        return self._kernels[key]
 
-    def text(self, dtype: torch.dtype) -> str:
-        """Return the C source for a number format."""
-        return self._kernel(dtype).text
+    def text(self, dtype: torch.dtype, device: str = "cpu") -> str:
+        """Return the source of a kernel for a number format and a kind of device."""
+        return self._kernel(dtype, device).text
 
     def _of(self, operands: Sequence[Tensor]) -> tuple[CpuKernel, Sizes]:
-        dtype = next(x.dtype for x, real in zip(operands, self._floats, strict=True) if real)
-        return self._kernel(dtype), self._frame.sizes(operands)
+        dtype = _common([x.dtype for x, real in zip(operands, self._floats, strict=True) if real])
+        return self._kernel(dtype, operands[0].device.type), self._frame.sizes(operands)
 
     def registered(self) -> Any:
         """Return the op, registered with torch once."""
@@ -93,11 +102,13 @@ class _Op:
         _LIBRARY.define(f"{self.name}_backward({back}) -> ({', '.join(['Tensor'] * floats)})")
         forms = {"": (self._forward, self._forward_shapes), "_backward": (self._backward, self._backward_shapes)}
         for suffix, (run, shapes) in forms.items():
-            _LIBRARY.impl(f"{self.name}{suffix}", run, "CPU")
+            for device in _KERNELS:
+                _LIBRARY.impl(f"{self.name}{suffix}", run, device.upper())
             torch.library.register_fake(f"hrmsearch::{self.name}{suffix}", shapes, lib=_LIBRARY)
         self._run = getattr(torch.ops.hrmsearch, self.name).default
         self._run_back = getattr(torch.ops.hrmsearch, f"{self.name}_backward").default
         torch.library.register_autograd(self._run, self._gradients, setup_context=_save, lib=_LIBRARY)
+        torch.library.register_autograd(self._run_back, _no_second, lib=_LIBRARY)
         return self._run
 
     def _forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
@@ -105,11 +116,10 @@ class _Op:
         return tuple(kernel.forward(operands, sizes))
 
     def _forward_shapes(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        _, sizes = self._of(operands)
+        kernel, sizes = self._of(operands)
         like = next(x for x, real in zip(operands, self._floats, strict=True) if real)
         made = [like.new_empty(sizes.shape(port)) for port in self._recurrence.results]
-        tile = self._kernel(like.dtype).tile
-        tiles = (sizes.steps + tile - 1) // tile
+        tiles = (sizes.steps + kernel.tile - 1) // kernel.tile
         return (*made, like.new_empty((sizes.row_count, tiles, self._recurrence.carries, sizes.lane_count)))
 
     def _backward(self, *given: Tensor | None) -> tuple[Tensor, ...]:
@@ -135,3 +145,7 @@ def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> N
     # a result that nothing reads has no gradient, and needs no tensor of zeros
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs, output[-1])
+
+
+def _no_second(*_: Any) -> Any:
+    raise BackendError("a generated kernel has no second derivative; compile with kernels=False for one")
