@@ -76,6 +76,14 @@ def test_doctor_survives_a_broken_framework(monkeypatch: pytest.MonkeyPatch) -> 
     assert "OSError: libtorch.so: undefined symbol" in done.output
 
 
+def test_doctor_says_what_a_missing_c_compiler_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    (row,) = (row for row in invoke("doctor").output.splitlines() if row.startswith("cc "))
+    assert "not found" in row
+    assert "slower on the CPU" in row
+    assert row.endswith("install gcc or clang")
+
+
 def test_doctor_says_what_tinygrad_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("tinygrad", reason="tinygrad is not installed")
     monkeypatch.setenv("PATH", str(tmp_path))

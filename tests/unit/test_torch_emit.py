@@ -18,7 +18,7 @@ from hrmsearch import passes
 from hrmsearch.emission import load_source
 from hrmsearch.errors import BackendError
 from hrmsearch.ir import Graph, initial_params, parse, verify
-from hrmsearch.runtime import Options, Pass
+from hrmsearch.runtime import Options, Pass, prepared
 from hrmsearch.spec.load import shipped
 from hrmsearch_torch import TorchExecutable, emit
 
@@ -202,7 +202,7 @@ def test_carries_that_begin_with_one_value_keep_their_own_names() -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_an_emitted_file_imports_torch_alone(name: str) -> None:
-    tree = ast.parse(emit(passes.run(hs.lower(hs.load(name)))))
+    tree = ast.parse(emit(prepared(hs.lower(hs.load(name)))))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {module.partition(".")[0] for module in imported} == {"torch"}
@@ -213,7 +213,7 @@ def test_an_emitted_file_is_formatted(name: str) -> None:
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
     if ruff is None:
         pytest.skip("ruff is not installed")
-    source = emit(passes.run(hs.lower(hs.load(name))))
+    source = emit(prepared(hs.lower(hs.load(name))))
     command = [ruff, "format", "--isolated", "--line-length", "120", "--stdin-filename", "model.py", "-"]
     assert subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout == source
 
@@ -237,20 +237,30 @@ assert not [name for name in sys.modules if name.startswith("hrmsearch")]
 """
 
 
-def test_an_emitted_file_alone_gives_the_logits_of_the_executable_bit_for_bit(tmp_path: Path) -> None:
-    executable = TorchExecutable(passes.run(hs.lower(hs.load("infini_hrm"))), Options())
+@pytest.mark.parametrize("name", ["infini_hrm", "slstm"])
+def test_an_emitted_file_alone_gives_the_logits_of_the_executable_bit_for_bit(tmp_path: Path, name: str) -> None:
+    executable, fast = (TorchExecutable(prepared(hs.lower(hs.load(name))), Options(kernels=k)) for k in (False, True))
+    assert fast.source == executable.source
     tokens = np.random.default_rng(0).integers(0, 97, (2, 64), dtype=np.int32)
-    carry = executable.init_carry(2, 64)
-    outputs: dict[str, np.ndarray] = {}
-    for reset in (3, 0):
-        outputs, carry = executable.forward(Pass({"tokens": tokens}, reset), carry)
+    found = [logits(one, tokens) for one in (executable, fast)]
     (tmp_path / "model.py").write_text(executable.source)
     np.savez(tmp_path / "weights.npz", **executable.params)  # pyright: ignore[reportArgumentType]
     np.save(tmp_path / "tokens.npy", tokens)
     (tmp_path / "run.py").write_text(ALONE)
     # no PYTHONPATH: the script's own folder and installed packages are all it sees
     subprocess.run([sys.executable, "run.py"], cwd=tmp_path, check=True, env={"OMP_NUM_THREADS": "1"})
-    assert np.array_equal(np.load(tmp_path / "logits.npy"), outputs["logits"])
+    alone = np.load(tmp_path / "logits.npy")
+    assert np.array_equal(alone, found[0])
+    # kernels round elsewhere
+    np.testing.assert_allclose(found[1], alone, rtol=0, atol=1e-5 * np.abs(alone).max())
+
+
+def logits(executable: TorchExecutable, tokens: np.ndarray) -> np.ndarray:
+    carry = executable.init_carry(*tokens.shape)
+    outputs: dict[str, np.ndarray] = {}
+    for reset in (3, 0):
+        outputs, carry = executable.forward(Pass({"tokens": tokens}, reset), carry)
+    return outputs["logits"]
 
 
 def test_a_traceback_shows_the_emitted_line() -> None:

@@ -1,7 +1,9 @@
 """`hrmsearch doctor`: what is installed here, what is missing, and what its absence costs."""
 
+import os
 import platform
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from typing import Final
@@ -66,7 +68,9 @@ def _backends() -> Iterator[Row]:
 
 def _compilers() -> Iterator[Row]:
     for name in ("cc", "clang", "nvcc"):
-        where = shutil.which(name)
+        # as a build would find it
+        command = shlex.split(os.environ.get("CC", "")) if name == "cc" else []
+        where = shutil.which((command or [name])[0])
         yield name, where or "not found", "" if where else _COSTS[name]
 
 
