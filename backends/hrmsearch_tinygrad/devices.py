@@ -9,15 +9,18 @@ Nothing here changes the environment: `DEV`, `CC` and their like keep the meanin
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from tinygrad.device import Device
 from tinygrad.dtype import DType, dtypes
 from tinygrad.helpers import DEV, Context
 from tinygrad.renderer import Renderer
+from tinygrad.renderer.cstyle import ClangRenderer
 
 from hrmsearch.errors import BackendError
 from hrmsearch.runtime import Precision
@@ -55,6 +58,8 @@ def pick(name: str, precision: Precision) -> str:
     if index and not (index.isdecimal() and int(index) < count):
         raise BackendError(f"device {name!r}: {found} has {count} here, counted from 0")
     check_precision(name, precision, Device[found].renderer)
+    if precision == "bfloat16" and isinstance(Device[found].renderer, ClangRenderer) and not _clang_has_bfloat16():
+        raise BackendError(f"device {name!r} has no bfloat16: {_clang()} is too old; use float32, or clang 15")
     return Device.canonicalize(f"{found}:{index or 0}")
 
 
@@ -90,9 +95,9 @@ def as_default(device: str) -> Context:
 
 def _refusal(name: str) -> str:
     """Return why a device cannot be used; nothing where it can."""
-    if name == "CPU" and not shutil.which(compiler := os.environ.get("CC", "clang")):
+    if name == "CPU" and not shutil.which(_clang()):
         # asked first: tinygrad opens the device with helpers from its cache, and then fails at the first kernel
-        return f"{compiler} was not found: tinygrad's CPU device needs it; apt-get install clang"
+        return f"{_clang()} was not found: tinygrad's CPU device needs it; apt-get install clang"
     if name == "METAL" and sys.platform != "darwin":
         return "unavailable: only macOS has Metal"
     try:
@@ -102,6 +107,17 @@ def _refusal(name: str) -> str:
     except Exception as error:  # a driver, a compiler or a library that is missing shows as any exception
         return f"unavailable: {_line(error)}"
     return ""
+
+
+def _clang() -> str:
+    return os.environ.get("CC", "clang")
+
+
+@cache
+def _clang_has_bfloat16() -> bool:
+    """Return whether the compiler knows the type that tinygrad's kernels use, which it has on x86 since clang 15."""
+    command = [_clang(), "-x", "c", "-march=native", "-fsyntax-only", "-"]
+    return not subprocess.run(command, input=b"__bf16 x;", capture_output=True, check=False).returncode
 
 
 def _line(error: Exception) -> str:

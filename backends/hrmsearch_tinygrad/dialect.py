@@ -104,6 +104,15 @@ class Tinygrad(Dialect):
         """Return `unbind(value, at)`."""
         return py.call(scope.helper("unbind"), value, at)
 
+    def renewed(self, value: Expr) -> Expr:
+        """Return `value.contiguous()`, which gives every step of a recurrence kernels of its own.
+
+        Otherwise a kernel holds many steps. With the gradient of an sLSTM, 16 steps then compile in 73 s, not 25 s, and
+        32 not in five minutes. A scan stays slow: kernels and time to compile grow with its steps (32 take 41 s), for
+        each step reads another slice, and that is another kernel.
+        """
+        return py.method(value, "contiguous")
+
     def stack(self, parts: Expr, at: int) -> Expr:
         """Return `Tensor.stack(*parts, dim=at)`."""
         return py.call("Tensor.stack", ast.Starred(parts, ast.Load()), dim=at)
@@ -121,9 +130,10 @@ def _initial(rule: Any, sizes: list[int | None], helper: Helper) -> Expr:
         return py.binary(py.call("Tensor.randn", *shape), "*", float(value))
     if name == "trunc_normal":
         return py.call(helper("trunc_normal"), *sizes, std=float(value))
-    if name in ("values", "linspace"):
-        numbers = [float(number) for number in value]
-        row = py.call("Tensor", numbers) if name == "values" else py.call("Tensor.linspace", *numbers, sizes[-1])
+    if name == "values":
+        return py.call(helper("tiled"), [float(number) for number in value], *sizes[:-1])
+    if name == "linspace":
+        row = py.call("Tensor.linspace", *map(float, value), sizes[-1])
         return py.method(row, "expand", *sizes[:-1], -1) if len(sizes) > 1 else row
     low, high = map(float, value)
     return py.call("Tensor.uniform", *shape, low=low, high=high)

@@ -44,7 +44,7 @@ class TinygradExecutable:
         self.device = device or pick(options.device, options.dtype)
         self.program = Program(graph, options.dtype, self.device)
         self.source = self.program.source
-        self._replay = replay or Replay()
+        self._replay = replay or Replay(options.capture)
         self._reached: dict[Hashable, set[str]] = {}
         with self._here():
             drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())

@@ -151,6 +151,11 @@ def restore(start: Tensor, state: dict[str, Tensor] | None, path: str, reset: in
     return rows.where(start, carried)
 
 
+def tiled(row: list[float], *sizes: int) -> Tensor:
+    """Return the same entries along the last axis in every row."""
+    return Tensor(row).expand(*sizes, -1).contiguous()
+
+
 def trunc_normal(*shape: int, std: float) -> Tensor:
     """Draw normals cut at two deviations, scaled so that their own deviation is std; of 8 draws the last that fits."""
     cut = Tensor.zeros(*shape)
@@ -159,11 +164,13 @@ def trunc_normal(*shape: int, std: float) -> Tensor:
     return cut * (std / 0.87962566103423978)
 
 
+_FUNCTIONS = (
+    wide, sigmoid, silu, expm1, log1p, atan, erf, gelu, rms_norm, layer_norm, rope_angles, rope_cos, rope_sin, rope,
+    attention, restore, tiled, trunc_normal,
+)  # fmt: skip
+
 #: sources by name; a function comes after those that it calls
-HELPERS: Final[Mapping[str, str]] = dict(SCAN_HELPERS) | {
-    function.__name__: inspect.getsource(function)
-    for function in (
-        wide, sigmoid, silu, expm1, log1p, atan, erf, gelu, rms_norm, layer_norm, rope_angles, rope_cos, rope_sin, rope,
-        attention, restore, trunc_normal,
-    )
-}  # fmt: skip
+HELPERS: Final[Mapping[str, str]] = {
+    **SCAN_HELPERS,
+    **{function.__name__: inspect.getsource(function) for function in _FUNCTIONS},
+}

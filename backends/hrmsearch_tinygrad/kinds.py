@@ -1,5 +1,6 @@
 """What each op kind looks like in tinygrad: one function per kind, from operand expressions to an expression."""
 
+import ast
 import math
 from collections.abc import Mapping, Sequence
 
@@ -84,11 +85,14 @@ def _gather(_scope: Scope, _op: Op, x: Sequence[Expr]) -> Expr:
 
 
 def _slice(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
-    start, size = op.attrs["start"], Size.of(op.attrs["size"])
-    if start == 0 and size == op.operands[0].type.size(op.attrs["axis"]):
+    type_, name, start, size = op.operands[0].type, op.attrs["axis"], op.attrs["start"], Size.of(op.attrs["size"])
+    if start == 0 and size == type_.size(name):
         return x[0]
     end = size + start
-    return sliced(op, x[0], start, None if start < 0 and end.known == 0 else scope.size(end))
+    stop = None if start < 0 and end.known == 0 else scope.size(end)
+    if isinstance(stop, ast.expr) and not isinstance(stop, ast.Name | ast.Constant):
+        return py.call(scope.helper("entries"), x[0], type_.index(name) - len(type_.axes), start, stop)
+    return sliced(op, x[0], start, stop)
 
 
 def _concat(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:

@@ -43,10 +43,8 @@ def scale_add(b: Tensor | float, a: Tensor, h: Tensor) -> Tensor:
 
 def multiply_add(b: Tensor | float, a: Tensor, h: Tensor) -> Tensor:
     """Return b + a h for matrices, whose rows and columns are the first two axes."""
-    total = a[:, :1] * h[:1] + b
-    for column in range(1, len(h)):
-        total = a[:, column : column + 1] * h[column : column + 1] + total
-    return total
+    first, *others = (a[:, i : i + 1] * h[i : i + 1] for i in range(a.shape[1]))
+    return sum(others, first + b)
 
 
 def by_step(add: Callable[..., Tensor], a: Tensor, b: Tensor, h: Tensor, dim: int) -> Tensor:

@@ -88,8 +88,15 @@ class Body(Naming):
     def name(self, value: Value) -> None:
         """Write a waiting expression as a statement of its own."""
         del self.pending[value]
-        expr = self.bound.pop(value)
+        expr = self._renewed(value, self.bound.pop(value))
         self.assign(value, self.name_for(value, self.stem(value), carry=value in self.wishes), expr)
+
+    def _renewed(self, value: Value, expr: Expr) -> Expr:
+        """Return an expression, in the dialect's way where it is the next value of a recurrence's carry."""
+        if value not in self.renewals:
+            return expr
+        self.renewals.remove(value)
+        return self.dialect.renewed(expr)
 
     def named(self, value: Value) -> Expr:
         """Return an expression that may be written twice, and count the read."""
@@ -246,6 +253,7 @@ class Body(Naming):
             if i in listed:
                 self.block.append(Line("", py.method(py.ref(listed[i]), "append", expr)))
             elif i in carries:
+                expr = self._renewed(value, expr)
                 detach = free and self._escapes(value, body)
                 if detach or py.source(expr) != carries[i]:
                     moved[carries[i]] = py.method(expr, "detach") if detach else expr
@@ -273,6 +281,8 @@ class Body(Naming):
             self.block.append(Line(f"{name}: list[Tensor] = []"))
         over = slices[0] if len(slices) == 1 else py.call("zip", *slices, strict=True)
         outer = self._open(Block(f"for {', '.join(targets)} in ", value=over))
+        made = {value for inner in body.ops for value in inner.results}
+        self.renewals |= {body.results[i] for i in carries} & made
         self._loop_body(body, carries, outs, free=False)
         self.block = outer
         self.leave({name: op.results[i] for i, name in carries.items()})

@@ -117,6 +117,10 @@ class Dialect(ABC):
     def slices(self, scope: Scope, value: Expr, at: int) -> Expr:
         """Return what a loop runs over to see a tensor's slices along an axis."""
 
+    def renewed(self, value: Expr) -> Expr:
+        """Return the next value of a recurrence's carry as it is assigned."""
+        return value
+
     @abstractmethod
     def stack(self, parts: Expr, at: int) -> Expr:
         """Return the tensors of a list as one, along a new axis."""

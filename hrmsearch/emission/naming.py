@@ -30,6 +30,7 @@ class Naming(Scope):
         self.given = dict(file.given)
         self.hints: dict[Value, str] = {}
         self.wishes: dict[Value, str] = {}
+        self.renewals: set[Value] = set()
 
     def hint(self, region: Region) -> None:
         """Collect name hints; the hint of a value that is only moved goes to what it becomes."""
