@@ -19,6 +19,7 @@ from hrmsearch.testing.examples import Example, example_graph, example_inputs, e
 from hrmsearch.testing.graphs import straight_graphs
 from hrmsearch_reference import Backend as Reference
 from hrmsearch_torch import TorchExecutable, emit
+from tests.ops import graph_of
 
 FLOAT64 = Options(dtype="float64")
 COMPOSITES = {row.kind for row in op_kinds() if row.define is not None}
@@ -28,26 +29,6 @@ seeds = st.integers(0, 2**31)
 
 def close(got: NDArray[np.float64], expected: NDArray[np.float64], name: str = "") -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10, err_msg=name)
-
-
-def graph_of(example: Example) -> Graph:
-    """Return the example's graph; a constant gets an input beside it, which tells its sizes."""
-    graph = example_graph(example)
-    if example.operands:
-        return graph
-    lines = f"""
-graph "constant" {{
-  nest passes=1 backprop=passes:1 step=span loader=shuffled causal=false window=4
-  main {{
-    at ""
-    %x = input() {{name="x"}} : compute[B, T]
-    %y = const() {{{", ".join(f"{k}={v!r}" for k, v in example.attrs.items()).replace("'", '"')}}} : {example.result}
-    output "x" = %x
-    output "y0" = %y
-  }}
-}}
-"""
-    return verify(parse(lines))
 
 
 @pytest.mark.parametrize("example", examples(), ids=str)
