@@ -58,8 +58,8 @@ def pick(name: str, precision: Precision) -> str:
     if index and not (index.isdecimal() and int(index) < count):
         raise BackendError(f"device {name!r}: {found} has {count} here, counted from 0")
     check_precision(name, precision, Device[found].renderer)
-    if precision == "bfloat16" and isinstance(Device[found].renderer, ClangRenderer) and not _clang_has_bfloat16():
-        raise BackendError(f"device {name!r} has no bfloat16: {_clang()} is too old; use float32, or clang 15")
+    if not _compiles(precision, Device[found].renderer):
+        raise BackendError(f"device {name!r} has no {precision}: {_clang()} is too old; use float32, or clang 17")
     return Device.canonicalize(f"{found}:{index or 0}")
 
 
@@ -79,8 +79,7 @@ def kind(name: str) -> str:
 
 def check_precision(name: str, precision: Precision, renderer: Renderer) -> None:
     """Raise BackendError where what writes a device's kernels lacks the precision."""
-    wanted = dtypes.bfloat16 if precision == "bfloat16" else DTYPES[precision]
-    if wanted not in renderer.supported_dtypes():
+    if not _writes(precision, renderer):
         raise BackendError(f"device {name!r} has no {precision}; use float32 or another device")
 
 
@@ -113,11 +112,22 @@ def _clang() -> str:
     return os.environ.get("CC", "clang")
 
 
+def _writes(precision: Precision, renderer: Renderer) -> bool:
+    """Return whether a renderer knows the number format that a precision computes in."""
+    return (dtypes.bfloat16 if precision == "bfloat16" else DTYPES[precision]) in renderer.supported_dtypes()
+
+
+def _compiles(precision: Precision, renderer: Renderer) -> bool:
+    """Return whether what compiles a renderer's kernels here knows it too."""
+    return precision != "bfloat16" or not isinstance(renderer, ClangRenderer) or _has_bfloat16(_clang())
+
+
 @cache
-def _clang_has_bfloat16() -> bool:
-    """Return whether the compiler knows the type that tinygrad's kernels use, which it has on x86 since clang 15."""
-    command = [_clang(), "-x", "c", "-march=native", "-fsyntax-only", "-"]
-    return not subprocess.run(command, input=b"__bf16 x;", capture_output=True, check=False).returncode
+def _has_bfloat16(clang: str) -> bool:
+    """Return whether a compiler casts to the type that tinygrad's kernels use, as clang does on x86 since 17."""
+    command = [clang, "-x", "c", "-march=native", "-fsyntax-only", "-"]
+    source = b"__bf16 cast(float x) { return (__bf16)x; }"
+    return not subprocess.run(command, input=source, capture_output=True, check=False).returncode
 
 
 def _line(error: Exception) -> str:
@@ -125,5 +135,7 @@ def _line(error: Exception) -> str:
 
 
 def _about(name: str) -> str:
-    device = Device[name]
-    return f"{device.arch}, {type(device.renderer).__name__}" + (f", {n} of them" if (n := device.count()) > 1 else "")
+    device, renderer = Device[name], Device[name].renderer
+    formats = [precision for precision in DTYPES if _writes(precision, renderer) and _compiles(precision, renderer)]
+    several = f", {n} of them" if (n := device.count()) > 1 else ""
+    return f"{device.arch}, {type(renderer).__name__}{several}, {', '.join(formats)}"

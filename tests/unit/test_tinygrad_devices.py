@@ -42,6 +42,24 @@ def test_a_device_without_the_precision_is_refused() -> None:
         pick("cpu", "bfloat16")
 
 
+@needs_cpu
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_compiler_too_old_for_the_precision_is_refused_and_described(
+    knows: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert Device["CPU"].renderer  # opened with the compiler that is here
+    compiler = tmp_path / "clang-of-a-test"
+    compiler.write_text(f"#!/bin/sh\nexit {0 if knows else 1}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert ("bfloat16" in devices()["CPU"]) == knows
+    if knows:
+        assert pick("cpu", "bfloat16") == "CPU"
+    else:
+        with pytest.raises(BackendError, match=rf"^device 'cpu' has no bfloat16: {compiler} is too old; use float32"):
+            pick("cpu", "bfloat16")
+
+
 def test_every_device_is_described_or_refused_in_one_line() -> None:
     said = devices()
     assert sorted(said) == sorted(NAMES)
