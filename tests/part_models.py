@@ -1,0 +1,90 @@
+"""Tiny specs over the toy task, among them at least one with every kind of part."""
+
+from string import Template
+
+from hrmsearch.spec.registry import discover
+from hrmsearch.testing import toy
+
+discover()
+assert toy  # the task of the specs below
+
+SPEC = """
+spec: 1
+name: tiny
+model:
+  dim: 4
+  init: {normal: 0.5}
+  defaults: {ffn: {kind: swiglu, width: 3}, norm: {kind: rms}}
+  embed: {kind: token, init: {normal: 0.5}}
+  memory: $memory
+  core: $core
+  head: $head
+  q_head: $q_head
+nest: {passes: $passes, backprop: {passes: $passes}}
+task: {kind: toy, window: 4, loader: contiguous}
+accept: {HS101: an autoencoder reads the last token, HS102: a memory is trained by a later window}
+"""
+LEVELS = """
+  inject: [L],
+  gradient: {last_ticks: 2},
+  state: {lifetime: $lifetime, start: {kind: $start, per: position, init: {normal: 0.5}}},
+  levels: {
+    L: {period: 1, block: {kind: transformer, mixer: {kind: attention, heads: 2}}},
+    H: {period: 2, block: {kind: transformer, mixer: {kind: attention, heads: 1, position: none}}}},
+"""
+LAST = "kind: lm, read: last"
+
+
+def levels(lifetime: str, start: str) -> str:
+    """Return the fields of two levels, in the flow style of YAML."""
+    return Template(LEVELS).substitute(lifetime=lifetime, start=start)
+
+
+def model(core: str, head: str = LAST, memory: str = "", q_head: str = "none", passes: int = 1) -> str:
+    """Return a spec of these parts."""
+    parts = {"core": f"{{{core}}}", "head": f"{{{head}}}", "memory": f"[{memory and f'{{{memory}}}'}]"}
+    return Template(SPEC).substitute(parts, q_head=q_head, passes=passes)
+
+
+def stack(block: str, head: str = LAST, memory: str = "") -> str:
+    """Return a spec of one block."""
+    return model(f"kind: stack, blocks: [{{{block}}}]", head, memory)
+
+
+def alone(mixer: str) -> str:
+    """Return a spec of one mixer, whose state goes along the stream."""
+    return stack(f"kind: residual, mixer: {{{mixer}, lifetime: stream, commit: last_pass}}")
+
+
+MIXERS = {
+    "hl_kernel": alone("kind: hl_kernel, period: 2, cycles: 2"),
+    "hl_kernel complex": alone("kind: hl_kernel, period: 2, channels: complex, order: simultaneous"),
+    "hl_kernel gated": alone("kind: hl_kernel, gated: true, discretize: bilinear"),
+    "mlstm": alone("kind: mlstm, heads: 2, width: 4, block: 2, conv: 2"),
+    "mlstm in chunks": alone("kind: mlstm, heads: 1, width: 4, conv: none, chunk: 2, start: zero"),
+    "s4d": alone("kind: s4d, state: 4"),
+    # a norm over two channels that are nearly equal makes much of rounding, so this one's eps is large
+    "slstm": alone("kind: slstm, heads: 2, conv: 2, eps: 0.1"),
+}
+INFINI = "kind: infini, heads: 2, lifetime: stream, commit: last_pass"
+RECURRENT = "kind: recurrent, lifetime: stream, commit: last_pass, mixer: {kind: hl_kernel}"
+ATTENTION = "kind: transformer, mixer: {kind: attention, heads: 2}"
+MODELS = {
+    **MIXERS,
+    "hrm core": model(
+        f"kind: hrm, cycles: 2, {levels('window', 'learned')}",
+        "kind: lm, read: H, tied: true",
+        q_head="{kind: pooled, read: H}",
+        passes=2,
+    ),
+    "hrm block": stack(f"kind: hrm, {levels('pass', 'fixed')} order: simultaneous"),
+    "stack of stacks": stack(
+        f"kind: stack, norm: {{kind: layer, bias: true}}, blocks: [{{{ATTENTION}, ffn: {{kind: geglu, width: 3}}}}]"
+    ),
+    "autoencoder": stack(ATTENTION, "kind: autoencoder, read: last"),
+    "infini": stack(ATTENTION, memory=f"at: input, {INFINI}"),
+    "infini by the delta rule": stack(
+        ATTENTION, memory=f"at: output, {INFINI}, update: delta, chunk: 2, local: false, gate: token, residual: false"
+    ),
+    "recurrent memory": stack(ATTENTION, memory=f"at: input, {RECURRENT}"),
+}
