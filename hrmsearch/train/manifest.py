@@ -107,6 +107,13 @@ def origin_of(manifest: Mapping[str, Any]) -> Origin:
         raise RunError(f"the manifest lacks {error}") from error
 
 
+def plain(value: Any) -> str:
+    """Return a manifest's value in words: `torch 2.13.0, numpy 2.4.6`."""
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{key} {part}" for key, part in cast("dict[str, Any]", value).items())
+
+
 def overrides_of(spec: Spec) -> list[str]:
     """Return the overrides of a spec, in the order they were applied."""
     source = spec.source

@@ -91,11 +91,7 @@ def _compare(before: SeedResult, after: SeedResult, environment: tuple[str, ...]
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
-        f"{key} was {_plain(before[key])} and is {_plain(after.get(key))}"
+        f"{key} was {manifests.plain(before[key])} and is {manifests.plain(after.get(key))}"
         for key in manifests.ENVIRONMENT
         if key in before and before[key] != after.get(key)
     )
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)  # pyright: ignore[reportUnknownVariableType]
