@@ -15,10 +15,7 @@ def arms_table(found: RunComparison) -> Table:
     metric = found.metric
     titles = ["arm", "parameters", "FLOPs/token", "state", "seeds", str(metric)]
     arms = [_arm(*pair, metric.name) for pair in zip(found.arms, found.comparison.arms, strict=True)]
-    controls = [
-        (one.name, "", "", "", "", measured(metric.name, one.metrics[metric.split][metric.name]))
-        for one in found.controls
-    ]
+    controls = [(name, "", "", "", "", measured(metric.name, value)) for name, value in found.floors.items()]
     first = found.arms[0].first
     title = f"{metric} on {first['data']['corpus']}, {metric.better} is better"
     return Table(titles, "l" + "r" * (len(titles) - 1), [section for section in (arms, controls) if section], title)

@@ -7,6 +7,7 @@ from typing import Any
 
 from hrmsearch.errors import RunError
 from hrmsearch.study.caveats import caveats, listed
+from hrmsearch.study.floors import floors
 from hrmsearch.study.runs import RunArm
 from hrmsearch.study.statistics import Better, Comparison, compare_arms
 from hrmsearch.study.verdicts import Measure, sentences
@@ -57,8 +58,13 @@ class RunComparison:
     warnings: tuple[str, ...]
 
     def sentences(self) -> list[str]:
-        """Return what may be said of each arm but the control."""
-        return sentences(self.comparison, self.metric.measure)
+        """Return what may be said of each arm but the control, and of all against what needs no neural model."""
+        return [*sentences(self.comparison, self.metric.measure), *floors(self.comparison, self.floors)]
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """What the controls that need no neural model score, by name."""
+        return {one.name: one.metrics[self.metric.split][self.metric.name] for one in self.controls}
 
     def record(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -69,7 +75,7 @@ class RunComparison:
             "values": {name: list(row) for name, row in self.values.items()},
             **self.comparison.record(),
             "verdicts": self.sentences(),
-            "controls": {one.name: one.metrics[self.metric.split][self.metric.name] for one in self.controls},
+            "controls": self.floors,
             "warnings": list(self.warnings),
         }
 
