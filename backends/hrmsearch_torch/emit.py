@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 
 from hrmsearch.emission import methods, write
 from hrmsearch.ir.graph import Graph, Region
+from hrmsearch.recurrence import is_titled
 from hrmsearch.runtime import expand
 from hrmsearch_torch.dialect import Torch
 
@@ -13,11 +14,12 @@ def emit(graph: Graph, define: Collection[str] = ()) -> str:
     return write(_written(graph, define), Torch())
 
 
-def functions(graph: Graph) -> Iterator[tuple[str, str, Region]]:
-    """Yield the class and the method of every function in the source of a graph, and what it does."""
+def recurrences(graph: Graph) -> Iterator[tuple[str, str, Region]]:
+    """Yield class and method of every function in a graph's source that a kernel may stand for, and its body."""
     written = _written(graph)
     for name, owner, method in methods(written, Torch()):
-        yield owner, method, written.functions[name].body
+        if is_titled(name):
+            yield owner, method, written.functions[name].body
 
 
 def _written(graph: Graph, define: Collection[str] = ()) -> Graph:

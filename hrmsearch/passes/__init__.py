@@ -22,7 +22,7 @@ DEFAULT: tuple[CompilerPass, ...] = (fold, cse, prune)
 
 def pipeline(target: Target) -> tuple[CompilerPass, ...]:
     """Return what a graph goes through on its way to a backend; `expand` is not in it, backends see composites."""
-    return (*DEFAULT, fuse, aimed(forms, target))
+    return (*DEFAULT, aimed(fuse, target), aimed(forms, target))
 
 
 def aimed(step: Callable[..., Graph], target: Target) -> CompilerPass:

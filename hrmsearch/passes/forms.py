@@ -8,6 +8,10 @@ A scan takes the row that is nearest to it, a doubling of anything counting the 
 none, the form stays null and the backend chooses. A form that a spec names stays. All forms mean the same, so analyses
 and costs read the graph before or after this compiler pass alike; but by FFT earlier states depend on later inputs by
 rounding, so that form is measured and never chosen.
+
+A row may also say how long the scan takes as a kernel that the backend generates. That is no form of the scan: `fuse`
+makes a function of what such a kernel would run, unless a form beats it here. The scan inside gets its form all the
+same, for where no kernel can be built.
 """
 
 import json
@@ -26,6 +30,8 @@ from hrmsearch.passes.rewrite import Rewriter
 TABLE = Path(__file__).with_name("forms.json")
 #: how many rows a scan is taken to have where nobody says
 ROWS = 16
+#: what the table calls a kernel that the backend generates
+KERNEL = "kernel"
 # a transform of the whole window rounds the future into the past: who wants it names it, and knows
 _NAMED_ONLY = frozenset({"fft"})
 # times repeat to a tenth at best, so that less is no difference
@@ -44,6 +50,10 @@ class Target:
     device: str = "cpu"
     offered: Collection[str] | None = None
     rows: int = ROWS
+
+    def sizes(self, graph: Graph) -> Mapping[str, int]:
+        """Return the sizes that symbols are taken to have."""
+        return {"T": graph.nest.window, "B": self.rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class Row:
 
 def forms(graph: Graph, target: Target) -> Graph:
     """Return the graph with a form for every linear scan that has none and that a measurement speaks of."""
-    sizes = {"T": graph.nest.window, "B": target.rows}
+    sizes = target.sizes(graph)
     return _Forms(graph, lambda op: None if op.attrs["form"] else fastest(op, target, sizes)).run()
 
 
@@ -121,17 +131,29 @@ def fastest(op: Op, target: Target, sizes: Mapping[str, int]) -> str | None:
 
     Of forms that are as good as the shortest, the first in the order of `LINEAR_SCAN_FORMS`, which is the plainest.
     """
-    scan, rows = Scan.of(op, sizes), table().get((target.backend, target.device), ())
-    if scan is None or not rows:
-        return None
-    nearest = min(rows, key=lambda row: row.scan.distance(scan))
     possible = set(linear_scan_forms(op)) - _NAMED_ONLY
     possible &= possible if target.offered is None else set(target.offered)
-    times = {form: time for form, time in nearest.training.items() if form in possible}
-    if not times or math.isinf(nearest.scan.distance(scan)):
+    times = {form: time for form, time in _nearest(op, target, sizes).items() if form in possible}
+    if not times:
         return None
     limit = _TIE * min(times.values())
     return next(form for form in LINEAR_SCAN_FORMS if times.get(form, math.inf) <= limit)
+
+
+def beats_kernel(op: Op, target: Target, sizes: Mapping[str, int]) -> bool:
+    """Return whether a form was measured to be faster than a generated kernel, in the nearest row that has both."""
+    times = _nearest(op, target, sizes)
+    form = fastest(op, target, sizes)
+    return form is not None and KERNEL in times and times[KERNEL] > _TIE * times[form]
+
+
+def _nearest(op: Op, target: Target, sizes: Mapping[str, int]) -> Mapping[str, float]:
+    """Return the milliseconds of forward and gradient in the row that is nearest to a scan; nothing without one."""
+    scan, rows = Scan.of(op, sizes), table().get((target.backend, target.device), ())
+    if scan is None or not rows:
+        return {}
+    nearest = min(rows, key=lambda row: row.scan.distance(scan))
+    return {} if math.isinf(nearest.scan.distance(scan)) else nearest.training
 
 
 @cache

@@ -8,7 +8,7 @@
 Taken along is what reads and makes one number per row, step and lane: elementwise operations, and those that mix an
 axis of a few positions, such as the two levels of an H/L map. The function means what it says, so any backend can run
 it as it stands. `hrmsearch.recurrence.describe` is the judge of what one loop can do. A scan whose form a spec names
-stays where it is.
+stays where it is, and so does one for which a form was measured to be faster than a kernel (see `forms`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,11 +18,10 @@ from hrmsearch.ir.graph import Function, Graph, Nest, Op, Region, Value
 from hrmsearch.ir.ops import einsum_words, lookup
 from hrmsearch.ir.ops.elementwise import BINARY, COMPARE, LOGIC, UNARY
 from hrmsearch.ir.types import Axis, DType
+from hrmsearch.passes.forms import Target, beats_kernel
 from hrmsearch.passes.rewrite import Rewriter
-from hrmsearch.recurrence import NoRecurrence, describe
+from hrmsearch.recurrence import TITLE, NoRecurrence, describe, is_titled
 
-#: what the functions are called
-TITLE = "Recurrence"
 _CORES = frozenset({"scan", "linear_scan"})
 _POINTWISE = frozenset({*UNARY, *BINARY, *COMPARE, *LOGIC, "where", "cast", "detach", "broadcast", "rename"})
 _LAYOUT = frozenset({"split", "merge", "slice", "concat", "pad", "transpose"})
@@ -30,16 +29,22 @@ _LAYOUT = frozenset({"split", "merge", "slice", "concat", "pad", "transpose"})
 _FEW, _SUMMED = 4, 16
 
 
-def fuse(graph: Graph) -> Graph:
-    """Return the graph with recurrences as functions of their own."""
+def fuse(graph: Graph, target: Target | None = None) -> Graph:
+    """Return the graph with recurrences as functions of their own; told a target, only where kernels are best there."""
     copy = Rewriter(graph).run()
+
+    def pays(core: Op) -> bool:
+        if core.attrs.get("form") is not None:
+            return False
+        return target is None or core.kind == "scan" or not beats_kernel(core, target, target.sizes(graph))
+
     functions: dict[str, Function] = {}
     taken = set(copy.functions)
     owners = [*copy.functions.values(), Function("", copy.main)]
     wanted = {*copy.outputs.values(), *copy.candidates.values()}
     for owner in owners:
-        for region in () if owner.name and is_recurrence(owner.body) else _open(owner.body):
-            for body in _outlined(region, wanted, taken):
+        for region in () if is_titled(owner.name) and is_recurrence(owner.body) else _open(owner.body):
+            for body in _outlined(region, wanted, taken, pays):
                 functions[body.name] = body
         if owner.name:  # callees stand before their callers
             functions[owner.name] = owner
@@ -63,9 +68,9 @@ def _open(region: Region) -> Iterator[Region]:
             yield from _open(inner)
 
 
-def _outlined(region: Region, wanted: set[Value], taken: set[str]) -> Iterator[Function]:
-    """Replace recurrences of a region by calls; yields the functions that they call."""
-    for core in [op for op in region.ops if op.kind in _CORES and op.attrs.get("form") is None]:
+def _outlined(region: Region, wanted: set[Value], taken: set[str], pays: Callable[[Op], bool]) -> Iterator[Function]:
+    """Replace recurrences of a region, those for which it pays, by calls; yields the functions that they call."""
+    for core in [op for op in region.ops if op.kind in _CORES and pays(op)]:
         if core not in region.ops:
             continue
         group = _Group(region, core, {*wanted, *region.results})

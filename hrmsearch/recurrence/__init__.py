@@ -13,3 +13,5 @@ from hrmsearch.recurrence.model import Port as Port
 from hrmsearch.recurrence.model import Product as Product
 from hrmsearch.recurrence.model import Recurrence as Recurrence
 from hrmsearch.recurrence.model import Role as Role
+from hrmsearch.recurrence.titles import TITLE as TITLE
+from hrmsearch.recurrence.titles import is_titled as is_titled

@@ -14,8 +14,8 @@ from hrmsearch.cli.app import app
 from hrmsearch.errors import BackendError
 from hrmsearch.ir import Graph, parse, text, verify
 from hrmsearch.ir.ops import LINEAR_SCAN_FORMS
-from hrmsearch.passes import Target, forms
-from hrmsearch.passes.forms import TABLE, in_form, table
+from hrmsearch.passes import Target, forms, fuse
+from hrmsearch.passes.forms import KERNEL, TABLE, in_form, table
 from hrmsearch.runtime import backend_names, prepared
 from hrmsearch.testing.check import prepare
 from hrmsearch.train import RunOptions, prepared_for, source_for
@@ -132,6 +132,16 @@ def test_a_form_that_the_spec_names_stays(measured: Measure) -> None:
     assert chosen(scanned(form='"fft"')) == "fft"
 
 
+def test_a_kernel_is_taken_unless_a_form_was_measured_to_beat_it(measured: Measure) -> None:
+    measured(row(64, 64, step=1.0, scan=2.0, kernel=1.05), row(4096, 64, step=1.0, fft=0.1, kernel=1.2))
+    for window, fuses in ((64, True), (4096, False)):
+        graph = scanned(window=window)
+        assert ("Recurrence" in fuse(graph, Target("torch")).functions) == fuses
+        assert "Recurrence" in fuse(graph, Target("torch", "cuda")).functions  # nothing was measured there
+        # inside and outside, the scan has a form for where no kernel can be built
+        assert chosen(fuse(graph, Target("torch"))) == "step"
+
+
 def test_all_scans_can_be_put_in_one_form() -> None:
     for before in ("null", '"step"'):
         graph = in_form(scanned(form=before), "chunk")
@@ -187,7 +197,8 @@ def test_the_table_names_registered_backends_and_forms_that_scans_can_have() -> 
         assert rows
         for one in rows:
             assert one.forward.keys() == one.training.keys() > {"step"}
-            assert one.training.keys() <= set(LINEAR_SCAN_FORMS) - ({"fft"} if one.scan.varying else set())
+            possible = {*LINEAR_SCAN_FORMS, KERNEL} - ({"fft"} if one.scan.varying else set())
+            assert one.training.keys() <= possible
             assert min(*one.forward.values(), *one.training.values()) > 0
             assert min(one.scan.tokens, one.scan.width, one.scan.mix) > 0
 

@@ -7,7 +7,7 @@ from hrmsearch.ir.graph import Graph
 from hrmsearch.recurrence import NoRecurrence, describe
 from hrmsearch.runtime import Options
 from hrmsearch_torch.devices import DTYPES
-from hrmsearch_torch.emit import functions
+from hrmsearch_torch.emit import recurrences
 from hrmsearch_torch.kernels.build import compiler
 from hrmsearch_torch.kernels.ops import Scan
 
@@ -20,7 +20,7 @@ def available(device: str) -> bool:
 def scans(graph: Graph) -> dict[tuple[str, str], Scan]:
     """Return the recurrences of a graph's source, by class and method."""
     found: dict[tuple[str, str], Scan] = {}
-    for owner, method, body in functions(graph):
+    for owner, method, body in recurrences(graph):
         try:
             found[owner, method] = Scan(describe(body))
         except NoRecurrence:
