@@ -155,6 +155,8 @@ class HeadKernel(Kernel):
         yield _WIDTH
         yield from self.pointers("t")
         yield from (array.pointer(f"r{i}", "t", const="") for i, array in real_along(self.results))
+        yield from self.fetches("a", "TILE")
+        yield from self.fetches("r", "TILE")
         yield from (f"const V c{i} = VECTOR(&s->c[{i}][r][at]);" for i in range(self.carries))
         yield f"if (t % TILE == 0) {{ {self.each(f'store({_KEPT}, c{{i}}, w);')} }}"
         yield from self._inputs()
@@ -216,6 +218,7 @@ class HeadKernel(Kernel):
         yield from indented(self._multiplied("s->c[i][{i}][0]", "s->q{i}[i]"), 1)
         yield f"  {_EACH_ROW}\n    {_WIDTH}"
         yield from indented(self.pointers("t"), 2)
+        yield from indented(self.fetches("a", "-TILE"), 2)
         yield from (f"    const V c{i} = VECTOR(&s->c[i][{i}][r][at]);" for i in range(self.carries))
         yield from indented(self._inputs(), 2)
         names = self.names(self._fed("s->q{i}[i][r]"))
@@ -234,6 +237,8 @@ class HeadKernel(Kernel):
         yield from indented(self.pointers("t"), 2)
         yield from (f"    {array.pointer(f'g{i}', 't')}" for i, array in real_along(self.incoming))
         yield from (f"    {array.pointer(f'e{i}', 't', const='')}" for i, array in real_along(self.gradients))
+        yield from indented(self.fetches("g", "-TILE"), 2)
+        yield from indented(self.fetches("e", "-TILE"), 2)
         yield from (f"    const V d{i} = VECTOR(&s->d[{i}][r][at]);" for i in range(self.carries))
         yield from indented(self._inputs(), 2)
         yield from indented(self.incoming_loads(), 2)

@@ -13,6 +13,7 @@ Results and gradients are dense; a checkpoint is [rows, tiles, carries, lanes].
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import ClassVar
 
 from hrmsearch.ir.graph import Value
@@ -100,8 +101,13 @@ class Kernel(ABC):
 
     def outputs(self, names: Sequence[str]) -> Iterator[str]:
         """Yield the stores of what a step gives."""
-        for part, name in zip(self.recurrence.outputs, names, strict=True):
-            yield f"store({self.results[part.port].element(f'r{part.port}', part.index)}, {name}, w);"
+        yield from _stores("r", self.results, self.recurrence.outputs, names)
+
+    def fetches(self, prefix: str, ahead: str) -> Iterator[str]:
+        """Yield the requests for what some arrays hold some steps ahead; their pointers are called after the prefix."""
+        arrays = {"a": self.operands, "r": self.results, "g": self.incoming, "e": self.gradients}[prefix]
+        for i, array in real_along(arrays):
+            yield from array.fetches(f"{prefix}{i}", ahead, write=prefix in "re")
 
     def start(self, i: int) -> str:
         """Return the value that a carry begins with."""
@@ -124,10 +130,10 @@ class Kernel(ABC):
 
     def gradient_stores(self, found: dict[Value, str]) -> Iterator[str]:
         """Yield the stores of the gradients of what varies with the steps."""
-        for part, value in zip(self.recurrence.inputs, self.given, strict=True):
-            array = self.gradients[part.port]
-            if array.is_along and array.port.is_float:
-                yield f"store({array.element(f'e{part.port}', part.index)}, {found[value]}, w);"
+        pairs = zip(self.recurrence.inputs, self.given, strict=True)
+        along = {i for i, _ in real_along(self.gradients)}
+        wanted = {part: found[value] for part, value in pairs if part.port in along}
+        yield from _stores("e", self.gradients, list(wanted), list(wanted.values()))
 
     def start_gradients(self) -> Iterator[str]:
         """Yield the stores of the gradients of what carries begin with."""
@@ -169,6 +175,13 @@ class Kernel(ABC):
             texts.append(form.format(i=among.index(value)))
         texts += [f"d{i}" for i in range(self.carries)] + [f"y{i}" for i in range(len(self.made))]
         return Names(declaration, "v", dict(zip(self.pullback.region.args, texts, strict=True)))
+
+
+def _stores(prefix: str, arrays: Sequence[Array], parts: Sequence[Part], values: Sequence[str]) -> Iterator[str]:
+    """Yield the stores of every part of some arrays; a pointer is called after the array's position."""
+    pairs = sorted(zip(parts, values, strict=True), key=lambda pair: (pair[0].port, pair[0].index))
+    for port, group in groupby(pairs, key=lambda pair: pair[0].port):
+        yield from arrays[port].stores(f"{prefix}{port}", [value for _, value in group])
 
 
 def real_along(arrays: Sequence[Array]) -> list[tuple[int, Array]]:

@@ -53,6 +53,8 @@ class LaneKernel(Kernel):
         yield from (f"  V c{i} = tile ? load(keep + {i} * L, 1, w) : {self.start(i)};" for i in range(self.carries))
         yield f"  if (!tile) {{ {self.each('store(keep + {i} * L, 1, c{i}, w);')} }}"
         yield "  for (int64_t t = 0; t < steps; ++t) {"
+        yield from indented(self.fetches("a", "TILE"), 2)
+        yield from indented(self.fetches("r", "TILE"), 2)
         yield from indented(self.inputs(along=True), 2)
         names = self.names()
         yield from indented(names.lines(self.recurrence.step.ops), 2)
@@ -96,6 +98,7 @@ class LaneKernel(Kernel):
     def _again(self) -> Iterator[str]:
         """Yield the loop that computes a tile's carries, and what else is kept, again."""
         yield "  for (int64_t t = 0; t < steps; ++t) {"
+        yield from indented(self.fetches("a", "-TILE"), 2)
         yield from (f"    C[t][{i}] = c{i};" for i in range(self.carries))
         yield from indented(self.inputs(along=True), 2)
         names = self.names()
@@ -111,6 +114,8 @@ class LaneKernel(Kernel):
         """Yield the loop that goes back through a tile."""
         yield "  for (int64_t t = steps - 1; t >= 0; --t) {"
         yield from _advance("a", "-=", self.operands)
+        yield from indented(self.fetches("g", "-TILE"), 2)
+        yield from indented(self.fetches("e", "-TILE"), 2)
         yield from indented(self.inputs(along=True), 2)
         yield from indented(self.incoming_loads(), 2)
         names, region = self.reverse_names("C[t][{i}]", "C[t + 1][{i}]", "K[t][{i}]"), self.pullback.region

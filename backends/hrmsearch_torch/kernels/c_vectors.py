@@ -26,11 +26,26 @@ INLINE V maximum(V a, V b) { return where((a > b) | (a != a), a, b); }
 INLINE V minimum(V a, V b) { return where((a < b) | (a != a), a, b); }
 INLINE V sign(V x) { return where(x > 0, all(1), all(0)) - where(x < 0, all(1), all(0)); }
 
+#ifdef __clang__
+INLINE V pick(V v, I at) { V to; for (int i = 0; i < W; ++i) to[i] = v[at[i]]; return to; }
+#else
+INLINE V pick(V v, I at) { return __builtin_shuffle(v, at); }
+#endif
+
 /* n of the W lanes from every step-th number on; the others are zero */
 INLINE V load(const real *p, int64_t step, int n) {
   V v = {0};
   if (step == 1 && n == W) memcpy(&v, p, sizeof v);
   else for (int i = 0; i < n; ++i) v[i] = p[i * step];
+  return v;
+}
+/* the k-th of few numbers that each of n lanes has side by side; memory is read in whole vectors */
+INLINE V part(const real *p, const int few, const int k, int n) {
+  if (n < W) return load(p + k, few, n);
+  const I at = (I){LANES} * few + k;
+  V v = {0};
+#pragma GCC unroll 8
+  for (int c = 0; c < few; ++c) v = where(at / W == c, pick(load(p + c * W, 1, W), at % W), v);
   return v;
 }
 INLINE I truth(const uint8_t *p, int64_t step, int n) {
@@ -41,6 +56,21 @@ INLINE I truth(const uint8_t *p, int64_t step, int n) {
 INLINE void store(real *p, int64_t step, V v, int n) {
   if (step == 1 && n == W) memcpy(p, &v, sizeof v);
   else for (int i = 0; i < n; ++i) p[i * step] = v[i];
+}
+/* all the few numbers that each of n lanes has side by side */
+INLINE void store_parts(real *p, const int few, const V *from, int n) {
+  if (n < W) {
+    for (int k = 0; k < few; ++k) store(p + k, few, from[k], n);
+    return;
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < few; ++c) {
+    const I at = (I){LANES} + c * W;
+    V v = {0};
+#pragma GCC unroll 8
+    for (int k = 0; k < few; ++k) v = where(at % few == k, pick(from[k], at / few), v);
+    store(p + c * W, 1, v, W);
+  }
 }
 #define EACH(name, expression) \\
   INLINE V name(V v) { for (int i = 0; i < W; ++i) { const real x = v[i]; v[i] = expression; } return v; }
@@ -141,7 +171,10 @@ INLINE V softplus(V x) { return maximum(x, all(0)) + logarithm1p(power(-magnitud
 
 def head(real: str, widest: int = 64) -> str:
     """Return the head of a file that computes in `float` or `double`, in vectors of at most `widest` bytes."""
-    whole = {"float": "int32_t", "double": "int64_t"}[real]
+    whole, size = {"float": ("int32_t", 4), "double": ("int64_t", 8)}[real]
     first, _, rest = HEAD.partition("\n\n")
+    for width in (64, 32, 16):
+        lanes = ", ".join(map(str, range(width // size)))
+        rest = rest.replace(f"#define BYTES {width}\n", f"#define BYTES {width}\n#define LANES {lanes}\n")
     names = f"#define WIDEST {widest}\ntypedef {real} real;\ntypedef {whole} whole;"
     return "\n".join([first, "", names, rest, (FLOAT if real == "float" else DOUBLE).strip(), TAIL.strip(), ""])
