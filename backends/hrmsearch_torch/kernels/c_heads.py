@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hrmsearch.ir.graph import Value
-from hrmsearch.recurrence import Recurrence, needed
+from hrmsearch.recurrence import Recurrence, Role, needed
 from hrmsearch_torch.kernels.c_kernel import ADD_ROWS, Kernel, indented, real_along
 from hrmsearch_torch.kernels.c_vectors import head
 
@@ -89,7 +89,7 @@ class _Fed:
 class HeadKernel(Kernel):
     """The C text of a recurrence with products."""
 
-    tile = 16
+    tile = 8
 
     def __init__(self, recurrence: Recurrence, real: str) -> None:
         super().__init__(recurrence, real)
@@ -265,14 +265,28 @@ class HeadKernel(Kernel):
         for one in self.products:
             for g, value in enumerate(one.values):
                 yield f"store(s->e{one.number}[r] + {g} * KP + at, 1, {found[value]}, W);"
-            vector, gradient = self.sides(one.number)
+            vector, gradient = self._side_arrays(one.number)
             yield f"store((real *)p[{vector}] + (row * T + t) * L + lane, 1, VECTOR(&s->c[i][{one.carry}][r][at]), w);"
+            if self.twin(one.number) is not None:
+                continue
             to = f"(real *)p[{gradient}] + ((row * T + t) * L + head * K) * {one.parts} + at"
             yield from (f"store({to} + {g} * K, 1, {found[value]}, w);" for g, value in enumerate(one.values))
 
-    def sides(self, number: int) -> tuple[int, int]:
+    def _side_arrays(self, number: int) -> tuple[int, int]:
         """Return the positions of the two sides of a matrix's gradient: carries and what the steps got."""
         return self.scratch + 2 + 2 * number, self.scratch + 3 + 2 * number
+
+    def twin(self, number: int) -> int | None:
+        """Return the operand that a product is only ever added to: its gradient is that of what the steps got."""
+        one = self.products[number]
+        found = dict(zip(self.pullback.inputs, self.pullback.region.results, strict=True))
+        wanted = [found[value] for value in one.values]
+        for i, port in enumerate(self.recurrence.operands):
+            parts = zip(self.recurrence.inputs, self.given, strict=True)
+            own = [found.get(value) for part, value in parts if part.port == i]
+            if port.role == Role.ALONG and port.fold == one.parts and None not in port.order and own == wanted:
+                return i
+        return None
 
     # -- drivers -----------------------------------------------------------------------------------------------------
 

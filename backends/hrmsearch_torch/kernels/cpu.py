@@ -6,7 +6,7 @@ from functools import cached_property
 
 import torch
 
-from hrmsearch.recurrence import Product, Recurrence
+from hrmsearch.recurrence import Recurrence
 from hrmsearch_torch.kernels.arrays import Laid, Sizes, Tensor, laid
 from hrmsearch_torch.kernels.build import build
 from hrmsearch_torch.kernels.c_heads import HeadKernel
@@ -60,18 +60,25 @@ class CpuKernel:
         written = [port.is_float and i not in matrices for i, port in enumerate(ports)]
         made = [self._empty(*sizes.shape(port)) if real else None for port, real in zip(ports, written, strict=True)]
         scratch = [self._empty(rows, n, lanes) for n in (self._recurrence.carries, len(self._kernel.parameters))]
-        sides = [self._sides(product, sizes) for product in self._recurrence.products]
+        sides = [self._sides(i, sizes, made) for i, _ in enumerate(self._recurrence.products)]
         arrays = [*(one.tensor for one in given), kept, *dense, *made, *scratch, *(x for pair in sides for x in pair)]
         self._call("backward", arrays, given, rows, sizes.steps, lanes)
         for product, pair in zip(self._recurrence.products, sides, strict=True):
             made[product.operand] = _multiplied(*pair).view(operands[product.operand].shape)
         return [tensor for tensor in made if tensor is not None]
 
-    def _sides(self, product: Product, sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """Return room for the two sides of a matrix's gradient: what it multiplied, and what its product got."""
+    def _sides(self, number: int, sizes: Sizes, made: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+        """Return room for the two sides of a matrix's gradient: what it multiplied, and what its product got.
+
+        The second is the gradient of an operand, which is made anyway, where the product is only ever added to that.
+        """
+        assert isinstance(self._kernel, HeadKernel), "no other kernel has products"
         steps, width = sizes.row_count * sizes.steps, sizes.lanes[-1]
-        heads = sizes.lane_count // width
-        return self._empty(steps, heads, width), self._empty(steps, heads, product.parts * width)
+        shape = steps, sizes.lane_count // width, self._recurrence.products[number].parts * width
+        twin = self._kernel.twin(number)
+        gradient = None if twin is None else made[twin]
+        vector = self._empty(*shape[:2], width)
+        return vector, self._empty(*shape) if gradient is None else gradient.view(shape)
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self._dtype)
