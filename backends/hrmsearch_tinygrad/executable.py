@@ -154,7 +154,7 @@ class TinygradExecutable:
     def _evaluate(self, call: Pass, carry: Carry, names: tuple[str, ...]) -> tuple[dict[str, Array], Carry]:
         program = self.program
         with self._here():
-            laid = lay(program, [call], carry)
+            laid = lay(program, [call], carry, by_rows=True)
 
             def step(inputs: list[Tensor], held: list[Tensor], after: list[Tensor]) -> Tensors:
                 outputs, left = program.call(laid.calls[0], inputs, program.entering(by_path(program, held)))

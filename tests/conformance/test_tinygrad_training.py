@@ -180,6 +180,19 @@ def test_passes_give_the_values_and_carries_of_the_reference(structured: Tinygra
         close(structured.carry_to_numpy(carry), reference.carry_to_numpy(expected), 1e-10)
 
 
+def test_a_row_has_the_same_bits_whatever_resets_the_others(structured: TinygradExecutable) -> None:
+    first, second = two_passes()
+    _, carry = structured.forward(first, structured.init_carry(2, 3))
+    by_rows, left = structured.forward(Pass(second.inputs, np.array([2, 0], np.int8)), carry)
+    structures = len(structured._replay.captured)
+    for row, level in enumerate((2, 0)):
+        uniform, after = structured.forward(Pass(second.inputs, level), carry)
+        held, expected = structured.carry_to_numpy(left), structured.carry_to_numpy(after)
+        for got, wanted in ((by_rows, uniform), (held, expected)):
+            assert all(np.array_equal(got[name][row], array[row]) for name, array in wanted.items() if array.ndim)
+    assert len(structured._replay.captured) == structures
+
+
 def test_a_span_has_the_gradient_of_torch(structured: TinygradExecutable) -> None:
     twin = TorchExecutable(structured.graph, FLOAT64)
     result, gradients = structured.loss_and_grads(two_passes(), structured.init_carry(2, 3))
