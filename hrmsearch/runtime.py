@@ -56,7 +56,8 @@ class Options:
 
     dtype: bfloat16 computes in mixed precision over float32 parameters. optimize: let the backend spend time on
     compiling. capture: let it record whole train steps and replay them where the device can. kernels: let it run
-    recurrences by kernels that it generates, where it has any for the device.
+    recurrences by kernels that it generates, where it has any for the device. brief: few and small steps follow, so
+    that compiling is what takes time.
     """
 
     device: str = "cpu"
@@ -65,6 +66,7 @@ class Options:
     optimize: bool = False
     capture: bool = True
     kernels: bool = True
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ last of their window. A structure is compiled when it is first met, which takes 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from collections.abc import Generator, Hashable, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -58,10 +58,20 @@ class TinygradExecutable:
 
     @contextmanager
     def _here(self) -> Generator[None]:
-        # with `optimize` tinygrad times variants of every kernel, which takes minutes
-        search = Context(BEAM=2) if self.options.optimize else nullcontext()
-        with self.program.here(), search:
+        with self.program.here(), self._effort():
             yield
+
+    def _effort(self) -> AbstractContextManager[None]:
+        """Return what tinygrad is to do to compile well, or soon."""
+        if self.options.optimize:  # times variants of every kernel, which takes minutes
+            return Context(BEAM=2)
+        # kernels as they are scheduled; those of tiny shapes compile sooner here than they reach other processes
+        return Context(NOOPT=1, PARALLEL=0) if self.options.brief else nullcontext()
+
+    @property
+    def structures(self) -> int:
+        """How many steps were captured so far, each of another structure."""
+        return len(self._replay.captured)
 
     # -- parameters --------------------------------------------------------------------------------------------------
 

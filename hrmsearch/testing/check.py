@@ -22,6 +22,8 @@ ENLARGE = 3.0
 # finite differences take four evaluations per parameter entry
 _BY_DIFFERENCES = ("reference",)
 _FEW = 250
+# every new shape is compiled for seconds
+_BY_SHAPE = ("tinygrad",)
 
 Verdict = Literal["held", "failed", "not applicable"]
 
@@ -232,14 +234,14 @@ def prepare(
 ) -> Subject:
     """Return a model ready to be tested; see `check` for the arguments."""
     if isinstance(model, Spec):
-        name, graph, options = backend or default_backend(), lower(model), Options(device, "float64")
+        name, graph, options = backend or default_backend(), lower(model), Options(device, "float64", brief=True)
         executable, spec = _compiled(graph, name, options), model
     else:
         name, graph, options = backend, model.graph, model.options
         executable, spec = model, None
     compile_ = None if name is None else partial(_compiled, backend=name, options=options)
     few = _FEW if name in (None, *_BY_DIFFERENCES) else None
-    return Subject(executable, graph, spec, compile_, enlarge, few, name or "")
+    return Subject(executable, graph, spec, compile_, enlarge, few, name or "", one_shape=name in _BY_SHAPE)
 
 
 def _compiled(graph: Graph, backend: str, options: Options) -> Executable:

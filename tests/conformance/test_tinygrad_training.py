@@ -184,13 +184,13 @@ def test_a_row_has_the_same_bits_whatever_resets_the_others(structured: Tinygrad
     first, second = two_passes()
     _, carry = structured.forward(first, structured.init_carry(2, 3))
     by_rows, left = structured.forward(Pass(second.inputs, np.array([2, 0], np.int8)), carry)
-    structures = len(structured._replay.captured)
+    structures = structured.structures
     for row, level in enumerate((2, 0)):
         uniform, after = structured.forward(Pass(second.inputs, level), carry)
         held, expected = structured.carry_to_numpy(left), structured.carry_to_numpy(after)
         for got, wanted in ((by_rows, uniform), (held, expected)):
             assert all(np.array_equal(got[name][row], array[row]) for name, array in wanted.items() if array.ndim)
-    assert len(structured._replay.captured) == structures
+    assert structured.structures == structures
 
 
 def test_a_span_has_the_gradient_of_torch(structured: TinygradExecutable) -> None:

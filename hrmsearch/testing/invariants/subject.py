@@ -30,8 +30,8 @@ class Subject:
 
     graph: as lowered, before compiler passes. spec: where it is known. compile: makes an executable of another graph on
     the same backend, where that is known. enlarge: see `weigh`. most_gradients: the most parameter entries whose
-    gradient this backend gives in reasonable time. backend: its name, where that is known. weights: what the executable
-    was given last.
+    gradient this backend gives in reasonable time. backend: its name, where that is known. one_shape: all examples have
+    the most rows and tokens, for a backend that compiles every shape. weights: what the executable was given last.
     """
 
     executable: Executable
@@ -41,6 +41,7 @@ class Subject:
     enlarge: float = 3.0
     most_gradients: int | None = None
     backend: str = ""
+    one_shape: bool = False
     weights: dict[str, Array] = field(default_factory=dict[str, Array])
     _seed: int | None = None
     _kept: dict[str, Executable] = field(default_factory=dict[str, Executable])
@@ -94,8 +95,16 @@ class Subject:
         """Draw weights, data and shape, with at least so many rows and tokens; the executable takes the weights."""
         self.weigh(draws.integer("weights", 0, _WEIGHTS))
         seed = draws.integer("data", 0, 2**16)
-        length = draws.integer("tokens", min(tokens, self.longest), self.longest)
-        return Case(self, seed, draws.integer("rows", rows, _ROWS), length)
+        length = self.tokens(draws, tokens)
+        return Case(self, seed, self.rows(draws, rows), length)
+
+    def rows(self, draws: Draws, least: int = 1) -> int:
+        """Draw how many rows a batch has, from a least number."""
+        return draws.integer("rows", _ROWS if self.one_shape else least, _ROWS)
+
+    def tokens(self, draws: Draws, least: int = 1) -> int:
+        """Draw how many tokens a window has, from a least number where there are so many."""
+        return draws.integer("tokens", self.longest if self.one_shape else min(least, self.longest), self.longest)
 
     def weigh(self, seed: int) -> None:
         """Give the executable initial weights, enlarged so that small leaks show.

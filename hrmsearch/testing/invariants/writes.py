@@ -32,8 +32,8 @@ def _memories(subject: Subject) -> list[Memory]:
 def write_mask(subject: Subject, draws: Draws) -> None:
     """Update from a random state; rows without a written token keep their bits, hidden tokens change nothing."""
     index, update = _update(subject, draws)
-    seed, tokens = draws.integer("data", 0, 2**16), draws.integer("tokens", 1, subject.longest)
-    rows = draws.integer("rows", 1, 3)
+    seed, tokens = draws.integer("data", 0, 2**16), subject.tokens(draws)
+    rows = subject.rows(draws)
     mask = np.array(draws.integers("mask", 0, 1, rows * tokens), np.bool_).reshape(rows, tokens)
     update.set_params(enlarged(update.graph, seed, subject.enlarge))
     x, other = (_stream(update, seed, rows, tokens, i) for i in range(2))
@@ -56,8 +56,8 @@ def write_mask(subject: Subject, draws: Draws) -> None:
 def hidden_tail(subject: Subject, draws: Draws) -> None:
     """Write one window and a longer one that hides the rest: what fills up a chunk must not be written either."""
     index, update = _update(subject, draws)
-    seed, tokens = draws.integer("data", 0, 2**16), draws.integer("tokens", 2, subject.longest)
-    end, rows = draws.integer("end", 1, tokens - 1), draws.integer("rows", 1, 3)
+    seed, tokens = draws.integer("data", 0, 2**16), subject.tokens(draws, 2)
+    end, rows = draws.integer("end", 1, tokens - 1), subject.rows(draws)
     update.set_params(enlarged(update.graph, seed, subject.enlarge))
     x, held = _stream(update, seed, rows, tokens), _random_state(update, seed, rows, tokens)
     whole = _updated(update, x, np.arange(tokens) < end + np.zeros((rows, 1)), held)
@@ -75,7 +75,7 @@ def hidden_tail(subject: Subject, draws: Draws) -> None:
 def one_token(subject: Subject, draws: Draws) -> None:
     """Compare a pass with a write, so that what holds of writes holds of what passes do."""
     index, update = _update(subject, draws)
-    seed, rows = draws.integer("data", 0, 2**16), draws.integer("rows", 1, 3)
+    seed, rows = draws.integer("data", 0, 2**16), subject.rows(draws)
     update.set_params(enlarged(update.graph, seed, subject.enlarge))
     held = _random_state(update, seed, rows, 1)
     call = Pass({"x": _stream(update, seed, rows, 1), "write": np.ones((rows, 1), np.bool_)}, 0)
