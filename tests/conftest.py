@@ -60,6 +60,14 @@ def oracle_root() -> Path:
     return _outside("HRMSEARCH_ORACLE", "the folder of other implementations' outputs")
 
 
+@pytest.fixture(scope="session")
+def report_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder above the finished runs of two tiny specs, to be read only."""
+    from tests.reports import trained
+
+    return trained(tmp_path_factory.mktemp("runs"))
+
+
 def _outside(variable: str, meaning: str) -> Path:
     value = os.environ.get(variable)
     if not value:

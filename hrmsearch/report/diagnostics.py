@@ -14,11 +14,16 @@ def listing(found: Sequence[Diagnostic]) -> str:
 
 def verdict(found: Sequence[Diagnostic]) -> str:
     """Return one line: how many errors and warnings there are, and how many of them the spec accepts."""
+    return tally([(one.severity, one.accepted) for one in found])
+
+
+def tally(found: Sequence[tuple[str, str | None]]) -> str:
+    """Return the same line for severities and reasons of acceptance."""
     if not found:
         return "no diagnostics"
-    errors = sum(one.severity == "error" for one in found)
+    errors = sum(severity == "error" for severity, _ in found)
     parts = [_plural(errors, "error"), _plural(len(found) - errors, "warning")]
-    accepted = sum(one.accepted is not None for one in found)
+    accepted = sum(reason is not None for _, reason in found)
     return " and ".join(filter(None, parts)) + (f", {accepted} accepted" if accepted else "")
 
 

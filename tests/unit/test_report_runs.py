@@ -10,35 +10,29 @@ import pytest
 from hrmsearch.errors import RunError
 from hrmsearch.report.evidence import gather
 from hrmsearch.report.runs import compare
-from tests.reports import trained
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("runs"))
-
-
-def test_evidence_names_its_manifest_by_file_and_hash(runs: Path) -> None:
-    found, unfinished = gather([runs / "told", runs])
+def test_evidence_names_its_manifest_by_file_and_hash(report_runs: Path) -> None:
+    found, unfinished = gather([report_runs / "told", report_runs])
     assert not unfinished
     assert [one.file for one in found] == [
-        *(runs / "told" / f"seed-{seed}" / "manifest.json" for seed in (0, 1)),
-        *(runs / "plain" / f"seed-{seed}" / "manifest.json" for seed in (0, 1, 2)),
+        *(report_runs / "told" / f"seed-{seed}" / "manifest.json" for seed in (0, 1)),
+        *(report_runs / "plain" / f"seed-{seed}" / "manifest.json" for seed in (0, 1, 2)),
     ]
     assert all(one.sha256 == sha256(one.file.read_bytes()).hexdigest() for one in found)
     assert all(one.lines for one in found)
 
 
-def test_copied_manifests_are_evidence_without_a_log(runs: Path, tmp_path: Path) -> None:
+def test_copied_manifests_are_evidence_without_a_log(report_runs: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
-        shutil.copy(runs / "told" / f"seed-{seed}" / "manifest.json", tmp_path / f"seed-{seed}.json")
+        shutil.copy(report_runs / "told" / f"seed-{seed}" / "manifest.json", tmp_path / f"seed-{seed}.json")
     found, _ = gather([tmp_path])
     assert [(one.seed, one.lines) for one in found] == [(0, []), (1, [])]
 
 
-def test_specs_of_one_name_are_told_apart_by_their_hash(runs: Path, tmp_path: Path) -> None:
+def test_specs_of_one_name_are_told_apart_by_their_hash(report_runs: Path, tmp_path: Path) -> None:
     for name in ("told", "plain"):
-        manifest = json.loads((runs / name / "seed-0" / "manifest.json").read_text())
+        manifest = json.loads((report_runs / name / "seed-0" / "manifest.json").read_text())
         (tmp_path / f"seed-{name}.json").write_text(json.dumps({**manifest, "name": "same"}))
     found, _ = gather([tmp_path])
     (compared,) = compare(found)

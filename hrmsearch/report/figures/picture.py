@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from io import BytesIO
 from typing import Any, Final
@@ -33,14 +34,16 @@ class Picture:
     draw: Callable[[Any], None]
     height: float = 3.0
 
+    @cached_property
     def svg(self) -> str:
-        """Return the figure as SVG on no paper, its text as paths; raises HrmsearchError without matplotlib."""
+        """The figure as SVG on no paper, its text as paths; raises HrmsearchError without matplotlib."""
         drawn = self._saved("svg", transparent=True, metadata={"Date": None, "Creator": None, "Title": self.title})
         text = drawn.decode()
         return _own_ids(text[text.index("<svg") :], self.name)
 
+    @cached_property
     def png(self) -> bytes:
-        """Return the figure as PNG on white paper; raises HrmsearchError without matplotlib."""
+        """The figure as PNG on white paper; raises HrmsearchError without matplotlib."""
         return self._saved("png", dpi=_DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
 
     def figure(self) -> Any:

@@ -49,29 +49,33 @@ def rows_chart(
     """Return a chart with a row per spec or arm: seeds as small dots, the mean as a large one, an interval as a bar."""
 
     def draw(axes: Any) -> None:
-        for place, mark in enumerate(marks):
-            _mark(axes, mark, place, len(marks))
+        axes.margins(x=0.08)
         for place, row in enumerate(rows):
             _row(axes, row, place)
+        for place, mark in enumerate(marks):
+            _mark(axes, mark, len(marks) - 1 - place)
         axes.set_ylim(len(rows) - 0.5, -0.75)
         axes.set_yticks([])
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(x)
-        axes.margins(x=0.08)
 
     lines = sum(broken(_text(row), _CHARACTERS).count("\n") for row in rows)
     height = _REST + _ROW * len(rows) + 0.16 * lines + 0.17 * len(marks)
     return Picture(name, title, caption, draw, height)
 
 
-def forest(name: str, title: str, rows: Sequence[Row], *, x: str, control: str, better: str, level: float) -> Picture:
-    """Return a forest plot of paired differences from a control; better: `less` or `more`; level: of the intervals."""
+def forest(name: str, title: str, rows: Sequence[Row], *, x: str, control: str, better: str, intervals: str) -> Picture:
+    """Return a forest plot of paired differences from a control.
+
+    better: `less` or `more`. intervals: what the bars are, such as `paired t intervals`; empty where rows have none.
+    """
     side = "left" if better == "less" else "right"
+    bars = f", bars are {intervals}" if intervals else ""
+    crossing = "; a bar that crosses zero shows no difference" if intervals else ""
     caption = (
-        f"Small dots are seeds, each paired with the same seed of {control}; large ones are means, bars are "
-        f"{100 * level:g} % confidence intervals. {side.capitalize()} of zero is better; a bar that crosses zero shows "
-        "no difference."
+        f"Small dots are seeds, each minus the same seed of {control}; large marks are means{bars}. "
+        f"{side.capitalize()} of zero is better than {control}{crossing}."
     )
     return rows_chart(name, title, rows, x=x, caption=caption, marks=[Mark(control, 0.0)])
 
@@ -92,7 +96,10 @@ def _row(axes: Any, row: Row, place: int) -> None:
     axes.annotate(broken(_text(row), _CHARACTERS), (0, place), va="bottom", bbox=paper, **where)
 
 
-def _mark(axes: Any, mark: Mark, place: int, count: int) -> None:
+def _mark(axes: Any, mark: Mark, line: int) -> None:
+    """Draw a mark with its label above the plot, on the side that has more room."""
     axes.axvline(mark.value, color=colour("faint"), linestyle=(0, (4, 3)), linewidth=1.0)
-    where = {"xycoords": ("data", "axes fraction"), "xytext": (0, 2 + 11 * (count - 1 - place))}
-    axes.annotate(mark.label, (mark.value, 1), ha="center", va="bottom", textcoords="offset points", **where)
+    is_left = mark.value < sum(axes.get_xlim()) / 2
+    where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
+    shift = (-2 if is_left else 2, 2 + 11 * line)
+    axes.annotate(mark.label, (mark.value, 1), xytext=shift, ha="left" if is_left else "right", **where)

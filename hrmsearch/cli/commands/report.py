@@ -1,0 +1,63 @@
+"""`hrmsearch report`: finished runs as tables, figures, CSV and one HTML file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from hrmsearch.report.evidence import Evidence
+
+
+@click.command("report")
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    default=Path("report"),
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The folder of the report.",
+)
+@click.option("--control", metavar="SPEC", help="Hold the others against this one; by default the best on valid.")
+@click.option("--png", is_flag=True, help="Write figures as PNG too.")
+@click.option("--no-figures", is_flag=True, help="Write no figures; needs no matplotlib.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+def command(
+    folders: tuple[Path, ...], output: Path, control: str | None, png: bool, no_figures: bool, force: bool
+) -> None:
+    """Report on finished runs: tables, figures, one HTML file.
+
+    RUN is a run, or a folder above runs such as `runs`. The HTML file holds everything and needs no network; report.md,
+    CSV of every value and the figures as SVG lie beside it.
+    """
+    from hrmsearch.cli.terminal import print_table
+    from hrmsearch.report.experiment import document
+    from hrmsearch.report.folder import contents, refuse_if_used, save
+    from hrmsearch.report.runs import compare, tables
+
+    if png and no_figures:
+        raise click.UsageError("--png and --no-figures exclude each other")
+    refuse_if_used(output, force=force)
+    finished, unfinished = _found(folders)
+    compared = compare(finished)
+    for table in tables(compared):
+        print_table(table)
+    made = document(compared, unfinished, control=control, figures=not no_figures)
+    files = contents(made, compared, png=png)
+    save(output, files)
+    click.echo(f"wrote {output / 'report.html'} and {len(files) - 1} files beside it", err=True)
+
+
+def _found(folders: tuple[Path, ...]) -> tuple[list["Evidence"], list[Path]]:
+    """Return finished runs and the folders of others; raises RunError where none is finished."""
+    from hrmsearch.errors import RunError
+    from hrmsearch.report.evidence import gather
+
+    finished, unfinished = gather(folders)
+    for folder in unfinished:
+        click.echo(f"{folder}: not finished, left out", err=True)
+    if not finished:
+        raise RunError("none of these runs is finished")
+    return finished, unfinished

@@ -1,0 +1,111 @@
+"""The report on runs: what was scored, how it was learnt, what stands behind each number."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from hrmsearch.errors import RunError
+from hrmsearch.report.diagnostics import tally
+from hrmsearch.report.document import Document, Findings, Item, Section, Text, anchor
+from hrmsearch.report.numbers import measured, measured_spread
+from hrmsearch.report.plots import Judge, best_control, best_on_valid, pictures, scored_split
+from hrmsearch.report.provenance import budget_table, commands, conditions_table, manifests_table, rendered_spec
+from hrmsearch.report.results import seeds_table, specs_table, telemetry_table
+from hrmsearch.report.runs import Compared, Trained
+from hrmsearch.tasks.judging import is_better
+
+# With more specs than this, a title counts them.
+_NAMED = 3
+_READING = (
+    "Scores are those after the last pass, unless a pass is named. Valid chose the epoch of each seed; test chose "
+    "nothing. mean ± sd is over seeds, the sample standard deviation. Every number of a seed stands in its manifest, "
+    "which is named below by file and SHA-256."
+)
+
+
+def document(
+    compared: Sequence[Compared],
+    unfinished: Sequence[Path] = (),
+    *,
+    control: str | None = None,
+    judge: Judge | None = None,
+    figures: bool = True,
+) -> Document:
+    """Return the report on runs, a part per data set and one per spec.
+
+    control: the spec that others are held against, by default the best on valid. judge: says what differences show.
+    Raises RunError for a control that was not trained.
+    """
+    labels = [spec.label for one in compared for spec in one.specs]
+    if control is not None and control not in labels:
+        raise RunError(f"{control}: is none of the specs here, which are {', '.join(labels)}")
+    anchors = _anchors(compared)
+    sections = [
+        *(_results(one, control, judge, figures=figures) for one in compared),
+        *(_spec(one, spec, anchors[one.corpus, spec.label]) for one in compared for spec in one.specs),
+    ]
+    names = _listed(labels) if len(labels) <= _NAMED else f"{len(labels)} specs"
+    title = f"{names} on {_listed([one.corpus for one in compared])}"
+    lead = [*(line for one in compared for line in _headlines(one)), _READING]
+    lead += [f"Not finished, left out: {_listed(list(map(str, unfinished)))}."] if unfinished else []
+    once = {name: where for (_, name), where in anchors.items() if labels.count(name) == 1}
+    return Document(title, lead, sections, once)
+
+
+def _anchors(compared: Sequence[Compared]) -> Mapping[tuple[str, str], str]:
+    """Return a name for links for each spec on each data set."""
+    places = [(one.corpus, spec.label) for one in compared for spec in one.specs]
+    named = [f"spec-{anchor(f'{label} {corpus}')}" for corpus, label in places]
+    used = Counter(named)
+    return {
+        place: name if used[name] == 1 else f"{name}-{i}"
+        for i, (place, name) in enumerate(zip(places, named, strict=True))
+    }
+
+
+def _headlines(compared: Compared) -> Iterator[str]:
+    """Yield what is best, and what the best control says to it."""
+    split, metric, label = scored_split(compared), compared.metric, best_on_valid(compared)
+    (value,) = [spec.summary.metrics[split][-1][metric] for spec in compared.specs if spec.label == label]
+    scored = f"{measured_spread(metric, value.mean, value.sd)} ({value.n} seed{'s' if value.n > 1 else ''})"
+    chosen = f"{label}, best of {len(compared.specs)} specs on valid," if len(compared.specs) > 1 else label
+    yield f"On {compared.corpus}, {chosen} has a {split} {metric} of {scored}."
+    control = best_control(compared, split)
+    if control is not None:
+        says = "which is better" if is_better(metric, control[1], value.mean) else "which is worse"
+        yield f"The best control there, {control[0]}, has a {split} {metric} of {measured(metric, control[1])}, {says}."
+
+
+def _results(compared: Compared, control: str | None, judge: Judge | None, *, figures: bool) -> Section:
+    here = [spec.label for spec in compared.specs]
+    scores = replace(specs_table(compared.summaries), title="scores, mean ± sd over seeds")
+    tables = [scores, telemetry_table(compared.summaries)]
+    found: list[Item] = [table for table in tables if table is not None]
+    found += pictures(compared, control if control in here else None, judge) if figures else []
+    if any(not one.lines for spec in compared.specs for one in spec.seeds):
+        found.append(Text("Runs of which only the manifest was kept have no learning curves."))
+    return Section(f"Results on {compared.corpus}", f"results-{anchor(compared.corpus)}", found)
+
+
+def _spec(compared: Compared, trained: Trained, name: str) -> Section:
+    first = trained.seeds[0].manifest
+    about = cast("str | None", first["spec"].get("about"))
+    items: list[Item] = [Text(about)] if about else []
+    items += [replace(seeds_table([one.result for one in trained.seeds]), title="scores by seed"), *_diagnostics(first)]
+    items += [manifests_table(trained.seeds), commands(trained), budget_table(trained), conditions_table(trained)]
+    return Section(f"{trained.label} on {compared.corpus}", name, [*items, rendered_spec(trained)])
+
+
+def _diagnostics(manifest: Mapping[str, Any]) -> Iterator[Item]:
+    found: Sequence[Mapping[str, Any]] = manifest["diagnostics"]
+    said = tally([(one["severity"], one["accepted"]) for one in found])
+    yield Text(f"Static analysis: {said}.")
+    if found:
+        yield Findings(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names in a sentence: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,0 +1,197 @@
+"""Pictures of runs on the same data: scores, differences, learning curves, passes and telemetry."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hrmsearch.ir import TELEMETRY
+from hrmsearch.report.document import anchor
+from hrmsearch.report.evidence import Evidence
+from hrmsearch.report.figures import Picture
+from hrmsearch.report.figures.bands import Level, Series, band_chart
+from hrmsearch.report.figures.rows import Mark, Row, forest, rows_chart
+from hrmsearch.report.numbers import measured
+from hrmsearch.report.runs import Compared, Trained
+from hrmsearch.tasks.judging import METRICS, is_better, is_share
+from hrmsearch.train import Score
+
+#: what a reading means, by the beginning of its name
+_READINGS = {
+    "energy": "The energy of a level is the sum of z² over the width, as a mean over tokens and windows.",
+    "ponder": "Ponder counts the ticks that a model took, as a mean over windows.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What may be claimed of a spec against the control: an interval of the mean difference, and words for it."""
+
+    interval: tuple[float, float] | None
+    verdict: str
+
+
+#: from a control's name and values by name, paired by seed, to what may be claimed of each other name
+Judge = Callable[[str, Mapping[str, Sequence[float]], str], Mapping[str, Judgement]]
+
+
+def pictures(compared: Compared, control: str | None = None, judge: Judge | None = None) -> list[Picture]:
+    """Return the pictures of specs on the same data.
+
+    control: the spec that others are held against; by default the best on valid. judge: says what differences show.
+    """
+    prefix = anchor(compared.corpus)
+    found = [_scores(prefix, compared), _differences(prefix, compared, control or best_on_valid(compared), judge)]
+    found += [_learning(prefix, compared, "valid", compared.metric), _learning(prefix, compared, "train", "loss")]
+    found += [_passes(prefix, compared), *_telemetry(prefix, compared)]
+    return [picture for picture in found if picture is not None]
+
+
+def scored_split(compared: Compared) -> str:
+    """Return the split that results are read from: test, which chose nothing, where there is one."""
+    return "test" if all(spec.summary.metrics.get("test") for spec in compared.specs) else "valid"
+
+
+def best_on_valid(compared: Compared) -> str:
+    """Return the spec with the best mean on valid: valid chooses, test reports."""
+    return _best_first(compared, "valid")[0][1].label
+
+
+def best_control(compared: Compared, split: str) -> tuple[str, float] | None:
+    """Return the best of the task's controls on a split, and its value of the leading metric."""
+    name = compared.metric
+    found = [(c.name, c.metrics[split][name]) for c in compared.controls if name in c.metrics.get(split, {})]
+    return min(found, key=lambda control: _rank(name, control[1]), default=None)
+
+
+def _scores(prefix: str, compared: Compared) -> Picture | None:
+    split, metric = scored_split(compared), compared.metric
+    rows = [
+        Row(spec.label, number, values, verdict=measured(metric, mean))
+        for number, spec in _best_first(compared, split)
+        if (values := _plotted(metric, _last(spec, split, metric)))
+        for mean in [spec.summary.metrics[split][-1][metric].mean]
+    ]
+    best = best_control(compared, split)
+    marks = [Mark(f"{best[0]}, the best control", *_plotted(metric, [best[1]]))] if best else []
+    caption = f"Small dots are seeds, large marks are means. {METRICS[metric].better.capitalize()} is better."
+    name = _axis(f"{split} {metric}")
+    return rows_chart(f"{prefix}-scores", f"{split} {metric}", rows, x=name, caption=caption, marks=marks[: len(rows)])
+
+
+def _differences(prefix: str, compared: Compared, control: str, judge: Judge | None) -> Picture | None:
+    split, metric = scored_split(compared), compared.metric
+    values = {spec.label: _by_seed(spec, split, metric) for spec in compared.specs}
+    shared = sorted(set[int].intersection(*map(set, values.values())))
+    if len(values) < 2 or not shared:
+        return None
+    paired = {label: _plotted(metric, [seeds[seed] for seed in shared], gaps=True) for label, seeds in values.items()}
+    judged: Mapping[str, Judgement] = judge(control, paired, METRICS[metric].better) if judge else {}
+    rows = [
+        Row(spec.label, number, values, found.interval if found else None, found.verdict if found else "")
+        for number, spec in _best_first(compared, split)
+        if spec.label != control
+        for found in [judged.get(spec.label)]
+        if (values := [a - b for a, b in zip(paired[spec.label], paired[control], strict=True) if math.isfinite(a - b)])
+    ]
+    title = f"differences from {control}"
+    x = f"{_axis(f'{split} {metric}')}, minus that of {control}"
+    intervals = "paired t intervals, adjusted over the specs by Holm's rule" if judged else ""
+    better = METRICS[metric].better
+    return forest(f"{prefix}-differences", title, rows, x=x, control=control, better=better, intervals=intervals)
+
+
+def _learning(prefix: str, compared: Compared, split: str, metric: str) -> Picture | None:
+    series = _series(compared, lambda one: _by_epoch(one, split, metric), metric)
+    best = best_control(compared, split) if split == "valid" else None
+    levels = [Level(f"{best[0]}, the best control", *_plotted(metric, [best[1]]))] if best else []
+    y, title = f"{_axis(f'{split} {metric}')}, last pass", f"{split} {metric} while training"
+    if not series:
+        return None
+    return band_chart(f"{prefix}-{split}-{metric}", title, series, x="epoch", y=y, levels=levels)
+
+
+def _passes(prefix: str, compared: Compared) -> Picture | None:
+    split, metric = scored_split(compared), compared.metric
+    series = _series(compared, lambda one: _by_pass(one, split, lambda score: score[metric]), metric)
+    if all(len(one.common()) < 2 for one in series):
+        return None
+    title, y = f"{split} {metric} after each pass", _axis(f"{split} {metric}")
+    return band_chart(f"{prefix}-passes", title, series, x="pass", y=y, points=True)
+
+
+def _telemetry(prefix: str, compared: Compared) -> Iterator[Picture]:
+    """Yield what models told of themselves: over passes where there are several, and over epochs."""
+    split = scored_split(compared)
+    told = {name: None for spec in compared.specs for each in spec.summary.telemetry.get(split, ()) for name in each}
+    for name in told:
+        reading = name.removeprefix(TELEMETRY)
+        note = _READINGS.get(reading.rpartition(".")[2].partition("_")[0], "")
+        passes = _series(compared, lambda one, name=name: _by_pass(one, split, lambda s: s.telemetry.get(name)))
+        if any(len(one.common()) > 1 for one in passes):
+            file, title = f"{prefix}-{anchor(reading)}-passes", f"{reading} over passes, {split}"
+            yield band_chart(file, title, passes, x="pass", y=reading, note=note, points=True)
+        epochs = _series(compared, lambda one, name=name: _by_epoch(one, "valid", name))
+        if epochs:
+            file, title = f"{prefix}-{anchor(reading)}-epochs", f"{reading} while training, valid"
+            yield band_chart(file, title, epochs, x="epoch", y=f"{reading}, last pass", note=note)
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+def _series(compared: Compared, values: Callable[[Evidence], Mapping[float, float]], metric: str = "") -> list[Series]:
+    """Return a series per spec of what its seeds have, percent for shares; without specs that have nothing."""
+    scale = 100.0 if is_share(metric) else 1.0
+    found = [
+        Series(spec.label, number, {one.seed: {x: scale * y for x, y in values(one).items()} for one in spec.seeds})
+        for number, spec in enumerate(compared.specs)
+    ]
+    return [one for one in found if any(one.seeds.values())]
+
+
+def _by_epoch(one: Evidence, split: str, metric: str) -> dict[float, float]:
+    """Return a logged value after the last pass by epoch; infinite ones are logged as null."""
+    lines: list[Mapping[str, Any]] = [line for line in one.lines if line["split"] == split and metric in line]
+    last = max((line["pass"] for line in lines), default=0)
+    values = ((line["epoch"], line[metric]) for line in lines if line["pass"] == last)
+    return {epoch: math.inf if value is None else value for epoch, value in values}
+
+
+def _by_pass(one: Evidence, split: str, value: Callable[[Score], float | None]) -> dict[float, float]:
+    scores = one.result.scores.get(split, ())
+    return {score.number: found for score in scores if (found := value(score)) is not None}
+
+
+def _by_seed(spec: Trained, split: str, metric: str) -> dict[int, float]:
+    return {one.seed: one.result.scores[split][-1][metric] for one in spec.seeds}
+
+
+def _last(spec: Trained, split: str, metric: str) -> Iterable[float]:
+    return _by_seed(spec, split, metric).values()
+
+
+def _best_first(compared: Compared, split: str) -> list[tuple[int, Trained]]:
+    """Return specs with their numbers, the best mean first."""
+    metric = compared.metric
+
+    def rank(item: tuple[int, Trained]) -> float:
+        return _rank(metric, item[1].summary.metrics[split][-1][metric].mean)
+
+    return sorted(enumerate(compared.specs), key=rank)
+
+
+def _rank(metric: str, value: float) -> float:
+    """Return a number that is smaller for better values."""
+    return value if is_better(metric, 0.0, 1.0) else -value
+
+
+def _plotted(metric: str, values: Iterable[float], *, gaps: bool = False) -> list[float]:
+    """Return values as they are drawn: shares in percent, infinite ones left out unless `gaps` keeps their places."""
+    scale = 100.0 if is_share(metric) else 1.0
+    return [scale * value for value in values if gaps or math.isfinite(value)]
+
+
+def _axis(name: str) -> str:
+    """Return the label of an axis: `test accuracy, %`."""
+    return f"{name}, %" if is_share(name.rpartition(" ")[2]) else name
