@@ -64,5 +64,5 @@ $(VENV)/.ready: pyproject.toml setup.py constraints.txt
 	@[ -n "$(PYTHON)" ] || { echo "hrmsearch needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot make a venv: install the venv module of $(PYTHON) (Debian: python3-venv)" >&2; exit 1; }
 	$(BIN)python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,tinygrad,dev,plots]'
+	$(BIN)python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,tinygrad,dev,plots,tensorboard]'
 	@touch $@

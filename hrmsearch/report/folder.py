@@ -35,7 +35,7 @@ def refuse_if_used(folder: Path, *, force: bool) -> None:
             raise RunError(f"{folder / _PAGE}: exists already; --force replaces it")
 
 
-def save(folder: Path, files: Mapping[Path, bytes | str]) -> None:
+def save(folder: Path, files: Mapping[Path, bytes] | Mapping[Path, bytes | str]) -> None:
     """Write files into a folder; raises RunError where one cannot be written."""
     for name, content in files.items():
         write(folder / name, content, parents=True)

@@ -41,7 +41,8 @@ def pictures(compared: Compared, control: str | None = None, judge: Judge | None
     control: the spec that others are held against; by default the best on valid. judge: says what differences show.
     """
     prefix = anchor(compared.corpus)
-    found = [_scores(prefix, compared), _differences(prefix, compared, control or best_on_valid(compared), judge)]
+    found: list[Picture | None] = [*(_scores(prefix, compared, split) for split in _reported(compared))]
+    found += [_differences(prefix, compared, control or best_on_valid(compared), judge)]
     found += [_learning(prefix, compared, "valid", compared.metric), _learning(prefix, compared, "train", "loss")]
     found += [_passes(prefix, compared), *_telemetry(prefix, compared)]
     return [picture for picture in found if picture is not None]
@@ -49,7 +50,8 @@ def pictures(compared: Compared, control: str | None = None, judge: Judge | None
 
 def scored_split(compared: Compared) -> str:
     """Return the split that results are read from: test, which chose nothing, where there is one."""
-    return "test" if all(spec.summary.metrics.get("test") for spec in compared.specs) else "valid"
+    found = _reported(compared)
+    return "test" if "test" in found else "valid"
 
 
 def best_on_valid(compared: Compared) -> str:
@@ -64,8 +66,15 @@ def best_control(compared: Compared, split: str) -> tuple[str, float] | None:
     return min(found, key=lambda control: _rank(name, control[1]), default=None)
 
 
-def _scores(prefix: str, compared: Compared) -> Picture | None:
-    split, metric = scored_split(compared), compared.metric
+def _reported(compared: Compared) -> list[str]:
+    """Return the splits that chose nothing and that every spec was scored on; valid where there is none."""
+    first = compared.specs[0].summary.metrics
+    everywhere = [split for split in first if all(spec.summary.metrics.get(split) for spec in compared.specs)]
+    return [split for split in everywhere if split != "valid"] or ["valid"]
+
+
+def _scores(prefix: str, compared: Compared, split: str) -> Picture:
+    metric = compared.metric
     rows = [
         Row(spec.label, number, values, verdict=measured(metric, mean))
         for number, spec in _best_first(compared, split)
@@ -76,7 +85,9 @@ def _scores(prefix: str, compared: Compared) -> Picture | None:
     marks = [Mark(f"{best[0]}, the best control", *_plotted(metric, [best[1]]))] if best else []
     caption = f"Small dots are seeds, large marks are means. {METRICS[metric].better.capitalize()} is better."
     name = _axis(f"{split} {metric}")
-    return rows_chart(f"{prefix}-scores", f"{split} {metric}", rows, x=name, caption=caption, marks=marks[: len(rows)])
+    return rows_chart(
+        f"{prefix}-{split}-scores", f"{split} {metric}", rows, x=name, caption=caption, marks=marks[: len(rows)]
+    )
 
 
 def _differences(prefix: str, compared: Compared, control: str, judge: Judge | None) -> Picture | None:

@@ -41,7 +41,7 @@ def test_a_report_is_a_folder_of_readable_files(made: Path) -> None:
     text = (made / "report.md").read_text(encoding="utf-8")
     assert all(f"({figure}.svg)" in text for figure in figures)
     kinds = {figure.partition("-")[2] for figure in figures}
-    assert {"scores", "differences", "valid-ppl", "train-loss", "passes"} <= kinds
+    assert {"test-scores", "differences", "valid-ppl", "train-loss", "passes"} <= kinds
     assert {"core-energy-l-passes", "core-energy-l-epochs", "core-energy-h-passes", "core-energy-h-epochs"} <= kinds
 
 

@@ -23,9 +23,18 @@ if TYPE_CHECKING:
 @click.option("--control", metavar="SPEC", help="Hold the others against this one; by default the best on valid.")
 @click.option("--png", is_flag=True, help="Write figures as PNG too.")
 @click.option("--no-figures", is_flag=True, help="Write no figures; needs no matplotlib.")
+@click.option(
+    "--tensorboard", metavar="DIR", type=click.Path(path_type=Path), help="Write TensorBoard event files here too."
+)
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 def command(
-    folders: tuple[Path, ...], output: Path, control: str | None, png: bool, no_figures: bool, force: bool
+    folders: tuple[Path, ...],
+    output: Path,
+    control: str | None,
+    png: bool,
+    no_figures: bool,
+    tensorboard: Path | None,
+    force: bool,
 ) -> None:
     """Report on finished runs: tables, figures, one HTML file.
 
@@ -33,6 +42,7 @@ def command(
     CSV of every value and the figures as SVG lie beside it.
     """
     from hrmsearch.cli.terminal import print_table
+    from hrmsearch.report.events import event_files
     from hrmsearch.report.experiment import document
     from hrmsearch.report.folder import contents, refuse_if_used, save
     from hrmsearch.report.runs import compare, tables
@@ -46,8 +56,12 @@ def command(
         print_table(table)
     made = document(compared, unfinished, control=control, figures=not no_figures)
     files = contents(made, compared, png=png)
+    events = event_files(compared) if tensorboard is not None else {}
     save(output, files)
     click.echo(f"wrote {output / 'report.html'} and {len(files) - 1} files beside it", err=True)
+    if tensorboard is not None:
+        save(tensorboard, events)
+        click.echo(f"wrote {len(events)} event files; look at them by: tensorboard --logdir {tensorboard}", err=True)
 
 
 def _found(folders: tuple[Path, ...]) -> tuple[list["Evidence"], list[Path]]:
