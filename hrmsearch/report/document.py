@@ -65,3 +65,8 @@ class Document:
 def anchor(text: str) -> str:
     """Return a name for links: letters, digits and dashes."""
     return "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text).split()).lower()
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a sentence: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -8,9 +8,10 @@ from typing import Any
 
 from hrmsearch.errors import RunError
 from hrmsearch.train import SeedResult, manifest, metrics
+from hrmsearch.train.files import MANIFEST
 
 #: a run's own manifest, and the copies that `results --manifests` makes of it
-_OWN, _COPY = "manifest.json", "seed-*.json"
+_OWN, _COPY = MANIFEST, "seed-*.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,41 @@ class Evidence:
         return cls(SeedResult.of(file.parent, found), file, _sha256(file), found, lines)
 
 
-def gather(folders: Sequence[Path]) -> tuple[list[Evidence], list[Path]]:
-    """Return the finished runs in or below folders, each once, and the folders of unfinished ones.
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A run without a result; a report says what it leaves out."""
+
+    file: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.manifest["seed"]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ran away, rather than being stopped or under way."""
+        return self.manifest.get("status") == manifest.DIVERGED
+
+    def __str__(self) -> str:
+        return f"{self.file.parent}: {'diverged' if self.diverged else 'not finished'}, left out"
+
+
+def gather(folders: Sequence[Path]) -> tuple[list[Evidence], list[LeftOut]]:
+    """Return the finished runs in or below folders, each once, and the others.
 
     Raises RunError for a folder that is missing or holds no run.
     """
     finished: list[Evidence] = []
-    unfinished: list[Path] = []
+    others: list[LeftOut] = []
     for file in dict.fromkeys(file for above in folders for file in _manifests(above)):
         found = manifest.read(file)
         if found.get("status") == manifest.FINISHED:
             finished.append(Evidence.of(file, found))
         else:
-            unfinished.append(file.parent)
-    return finished, unfinished
+            others.append(LeftOut(file, found))
+    return finished, others
 
 
 def _manifests(above: Path) -> Iterator[Path]:

@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from hrmsearch.errors import RunError
 from hrmsearch.report.diagnostics import tally
-from hrmsearch.report.document import Document, Findings, Item, Section, Text, anchor
+from hrmsearch.report.differences import differences
+from hrmsearch.report.document import Document, Findings, Item, Section, Text, anchor, listed
+from hrmsearch.report.evidence import LeftOut
 from hrmsearch.report.numbers import measured, measured_spread
-from hrmsearch.report.plots import Judge, best_control, best_on_valid, pictures, scored_split
+from hrmsearch.report.plots import best_control, best_on_valid, of_learning, of_scores, scored_split
 from hrmsearch.report.provenance import budget_table, commands, conditions_table, manifests_table, rendered_spec
 from hrmsearch.report.results import seeds_table, specs_table, telemetry_table
 from hrmsearch.report.runs import Compared, Trained
@@ -27,29 +28,28 @@ _READING = (
 
 def document(
     compared: Sequence[Compared],
-    unfinished: Sequence[Path] = (),
+    others: Sequence[LeftOut] = (),
     *,
     control: str | None = None,
-    judge: Judge | None = None,
     figures: bool = True,
 ) -> Document:
     """Return the report on runs, a part per data set and one per spec.
 
-    control: the spec that others are held against, by default the best on valid. judge: says what differences show.
-    Raises RunError for a control that was not trained.
+    others: runs without a result. control: the spec that others are judged against; without one, differences from the
+    best on valid are shown and not judged. Raises RunError for a control that was not trained.
     """
     labels = [spec.label for one in compared for spec in one.specs]
     if control is not None and control not in labels:
         raise RunError(f"{control}: is none of the specs here, which are {', '.join(labels)}")
     anchors = _anchors(compared)
     sections = [
-        *(_results(one, control, judge, figures=figures) for one in compared),
+        *(_results(one, control, figures=figures) for one in compared),
         *(_spec(one, spec, anchors[one.corpus, spec.label]) for one in compared for spec in one.specs),
     ]
-    names = _listed(labels) if len(labels) <= _NAMED else f"{len(labels)} specs"
-    title = f"{names} on {_listed([one.corpus for one in compared])}"
+    names = listed(labels) if len(labels) <= _NAMED else f"{len(labels)} specs"
+    title = f"{names} on {listed([one.corpus for one in compared])}"
     lead = [*(line for one in compared for line in _headlines(one)), _READING]
-    lead += [f"Not finished, left out: {_listed(list(map(str, unfinished)))}."] if unfinished else []
+    lead += [f"{one}." for one in others]
     once = {name: where for (_, name), where in anchors.items() if labels.count(name) == 1}
     return Document(title, lead, sections, once)
 
@@ -78,24 +78,32 @@ def _headlines(compared: Compared) -> Iterator[str]:
         yield f"The best control there, {control[0]}, has a {split} {metric} of {measured(metric, control[1])}, {says}."
 
 
-def _results(compared: Compared, control: str | None, judge: Judge | None, *, figures: bool) -> Section:
+def _results(compared: Compared, control: str | None, *, figures: bool) -> Section:
     here = [spec.label for spec in compared.specs]
     scores = replace(specs_table(compared.summaries), title="scores, mean ± sd over seeds")
     tables = [scores, telemetry_table(compared.summaries)]
     found: list[Item] = [table for table in tables if table is not None]
-    found += pictures(compared, control if control in here else None, judge) if figures else []
+    found += of_scores(compared) if figures else []
+    found += differences(compared, control if control in here else None, figures=figures)
+    found += of_learning(compared) if figures else []
     if any(not one.lines for spec in compared.specs for one in spec.seeds):
         found.append(Text("Runs of which only the manifest was kept have no learning curves."))
     return Section(f"Results on {compared.corpus}", f"results-{anchor(compared.corpus)}", found)
 
 
 def _spec(compared: Compared, trained: Trained, name: str) -> Section:
-    first = trained.seeds[0].manifest
-    about = cast("str | None", first["spec"].get("about"))
-    items: list[Item] = [Text(about)] if about else []
-    items += [replace(seeds_table([one.result for one in trained.seeds]), title="scores by seed"), *_diagnostics(first)]
-    items += [manifests_table(trained.seeds), commands(trained), budget_table(trained), conditions_table(trained)]
-    return Section(f"{trained.label} on {compared.corpus}", name, [*items, rendered_spec(trained)])
+    scores = replace(seeds_table([one.result for one in trained.seeds]), title="scores by seed")
+    items = [*_about(trained), scores, *_diagnostics(trained.seeds[0].manifest), manifests_table(trained.seeds)]
+    items += [commands(trained), budget_table(trained), conditions_table(trained), rendered_spec(trained)]
+    return Section(f"{trained.label} on {compared.corpus}", name, items)
+
+
+def _about(trained: Trained) -> Iterator[Item]:
+    """Yield what a spec says of itself, and which seeds no mean holds."""
+    about = cast("str | None", trained.seeds[0].manifest["spec"].get("about"))
+    yield from [Text(about)] if about else []
+    ran_away = [str(one.seed) for one in trained.diverged]
+    yield from [Text(f"Diverged, and in no mean here: seed {listed(ran_away)}.")] if ran_away else []
 
 
 def _diagnostics(manifest: Mapping[str, Any]) -> Iterator[Item]:
@@ -104,8 +112,3 @@ def _diagnostics(manifest: Mapping[str, Any]) -> Iterator[Item]:
     yield Text(f"Static analysis: {said}.")
     if found:
         yield Findings(found)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names in a sentence: `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

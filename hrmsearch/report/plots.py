@@ -1,8 +1,7 @@
 """Pictures of runs on the same data: scores, differences, learning curves, passes and telemetry."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hrmsearch.ir import TELEMETRY
@@ -10,7 +9,7 @@ from hrmsearch.report.document import anchor
 from hrmsearch.report.evidence import Evidence
 from hrmsearch.report.figures import Picture
 from hrmsearch.report.figures.bands import Level, Series, band_chart
-from hrmsearch.report.figures.rows import Mark, Row, forest, rows_chart
+from hrmsearch.report.figures.rows import Mark, Row, rows_chart
 from hrmsearch.report.numbers import measured
 from hrmsearch.report.runs import Compared, Trained
 from hrmsearch.tasks.judging import METRICS, is_better, is_share
@@ -23,28 +22,16 @@ _READINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What may be claimed of a spec against the control: an interval of the mean difference, and words for it."""
-
-    interval: tuple[float, float] | None
-    verdict: str
+def of_scores(compared: Compared) -> list[Picture]:
+    """Return a picture of the scores on each split that chose nothing."""
+    return [_scores(anchor(compared.corpus), compared, split) for split in _reported(compared)]
 
 
-#: from a control's name and values by name, paired by seed, to what may be claimed of each other name
-Judge = Callable[[str, Mapping[str, Sequence[float]], str], Mapping[str, Judgement]]
-
-
-def pictures(compared: Compared, control: str | None = None, judge: Judge | None = None) -> list[Picture]:
-    """Return the pictures of specs on the same data.
-
-    control: the spec that others are held against; by default the best on valid. judge: says what differences show.
-    """
+def of_learning(compared: Compared) -> list[Picture]:
+    """Return pictures of how scores came about: over epochs and passes, and what models told of themselves."""
     prefix = anchor(compared.corpus)
-    found: list[Picture | None] = [*(_scores(prefix, compared, split) for split in _reported(compared))]
-    found += [_differences(prefix, compared, control or best_on_valid(compared), judge)]
-    found += [_learning(prefix, compared, "valid", compared.metric), _learning(prefix, compared, "train", "loss")]
-    found += [_passes(prefix, compared), *_telemetry(prefix, compared)]
+    curves = (_learning(prefix, compared, "valid", compared.metric), _learning(prefix, compared, "train", "loss"))
+    found = [*curves, _passes(prefix, compared), *_telemetry(prefix, compared)]
     return [picture for picture in found if picture is not None]
 
 
@@ -84,39 +71,17 @@ def _scores(prefix: str, compared: Compared, split: str) -> Picture:
     best = best_control(compared, split)
     marks = [Mark(f"{best[0]}, the best control", *_plotted(metric, [best[1]]))] if best else []
     caption = f"Small dots are seeds, large marks are means. {METRICS[metric].better.capitalize()} is better."
-    name = _axis(f"{split} {metric}")
+    name = axis_label(f"{split} {metric}")
     return rows_chart(
         f"{prefix}-{split}-scores", f"{split} {metric}", rows, x=name, caption=caption, marks=marks[: len(rows)]
     )
-
-
-def _differences(prefix: str, compared: Compared, control: str, judge: Judge | None) -> Picture | None:
-    split, metric = scored_split(compared), compared.metric
-    values = {spec.label: _by_seed(spec, split, metric) for spec in compared.specs}
-    shared = sorted(set[int].intersection(*map(set, values.values())))
-    if len(values) < 2 or not shared:
-        return None
-    paired = {label: _plotted(metric, [seeds[seed] for seed in shared], gaps=True) for label, seeds in values.items()}
-    judged: Mapping[str, Judgement] = judge(control, paired, METRICS[metric].better) if judge else {}
-    rows = [
-        Row(spec.label, number, values, found.interval if found else None, found.verdict if found else "")
-        for number, spec in _best_first(compared, split)
-        if spec.label != control
-        for found in [judged.get(spec.label)]
-        if (values := [a - b for a, b in zip(paired[spec.label], paired[control], strict=True) if math.isfinite(a - b)])
-    ]
-    title = f"differences from {control}"
-    x = f"{_axis(f'{split} {metric}')}, minus that of {control}"
-    intervals = "paired t intervals, adjusted over the specs by Holm's rule" if judged else ""
-    better = METRICS[metric].better
-    return forest(f"{prefix}-differences", title, rows, x=x, control=control, better=better, intervals=intervals)
 
 
 def _learning(prefix: str, compared: Compared, split: str, metric: str) -> Picture | None:
     series = _series(compared, lambda one: _by_epoch(one, split, metric), metric)
     best = best_control(compared, split) if split == "valid" else None
     levels = [Level(f"{best[0]}, the best control", *_plotted(metric, [best[1]]))] if best else []
-    y, title = f"{_axis(f'{split} {metric}')}, last pass", f"{split} {metric} while training"
+    y, title = f"{axis_label(f'{split} {metric}')}, last pass", f"{split} {metric} while training"
     if not series:
         return None
     return band_chart(f"{prefix}-{split}-{metric}", title, series, x="epoch", y=y, levels=levels)
@@ -127,7 +92,7 @@ def _passes(prefix: str, compared: Compared) -> Picture | None:
     series = _series(compared, lambda one: _by_pass(one, split, lambda score: score[metric]), metric)
     if all(len(one.common()) < 2 for one in series):
         return None
-    title, y = f"{split} {metric} after each pass", _axis(f"{split} {metric}")
+    title, y = f"{split} {metric} after each pass", axis_label(f"{split} {metric}")
     return band_chart(f"{prefix}-passes", title, series, x="pass", y=y, points=True)
 
 
@@ -197,12 +162,12 @@ def _rank(metric: str, value: float) -> float:
     return value if is_better(metric, 0.0, 1.0) else -value
 
 
-def _plotted(metric: str, values: Iterable[float], *, gaps: bool = False) -> list[float]:
-    """Return values as they are drawn: shares in percent, infinite ones left out unless `gaps` keeps their places."""
+def _plotted(metric: str, values: Iterable[float]) -> list[float]:
+    """Return values as they are drawn: shares in percent, infinite ones left out."""
     scale = 100.0 if is_share(metric) else 1.0
-    return [scale * value for value in values if gaps or math.isfinite(value)]
+    return [scale * value for value in values if math.isfinite(value)]
 
 
-def _axis(name: str) -> str:
+def axis_label(name: str) -> str:
     """Return the label of an axis: `test accuracy, %`."""
     return f"{name}, %" if is_share(name.rpartition(" ")[2]) else name

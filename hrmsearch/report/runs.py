@@ -5,22 +5,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from hrmsearch.report.evidence import Evidence
+from hrmsearch.report.evidence import Evidence, LeftOut
 from hrmsearch.report.results import specs_table, telemetry_table
 from hrmsearch.report.table import Table
 from hrmsearch.tasks.base import Control
-from hrmsearch.train import Summary, summarise
+from hrmsearch.train import Identity, Summary, summarise
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A spec and what its seeds came to, in the order of the seeds.
 
-    summary: its name is told apart from those of other specs on the same data.
+    summary: its name is told apart from those of other specs on the same data. diverged: further seeds, which no mean
+    holds.
     """
 
     summary: Summary
     seeds: Sequence[Evidence]
+    diverged: Sequence[LeftOut] = ()
 
     @property
     def label(self) -> str:
@@ -47,16 +49,20 @@ class Compared:
 
     @property
     def metric(self) -> str:
-        """The metric that the task is judged by first."""
-        return next(name for name in self.specs[0].summary.metrics["valid"][-1] if name != "loss")
+        """Bits per character where the task has them, and otherwise what it is judged by first."""
+        names = [name for name in self.specs[0].summary.metrics["valid"][-1] if name != "loss"]
+        return "bpc" if "bpc" in names else names[0]
 
 
-def compare(found: Iterable[Evidence]) -> list[Compared]:
-    """Return a group per data set, each with its specs and their seeds.
+def compare(found: Iterable[Evidence], others: Sequence[LeftOut] = ()) -> list[Compared]:
+    """Return a group per data set, each with its specs and their seeds; others: runs without a result.
 
     Raises RunError where a seed of a spec occurs twice.
     """
-    specs = [Trained(summarise([one.result for one in seeds]), seeds) for seeds in _by_spec(found)]
+    specs = [
+        Trained(summarise([one.result for one in seeds]), seeds, _diverged(seeds[0].result.identity, others))
+        for seeds in _by_spec(found)
+    ]
     groups = groupby(specs, key=lambda s: (s.summary.identity.corpus, s.summary.identity.data))
     return [Compared(corpus, _told_apart(list(group))) for (corpus, _), group in groups]
 
@@ -76,6 +82,16 @@ def _by_spec(found: Iterable[Evidence]) -> Iterator[list[Evidence]]:
 
     for _, seeds in groupby(sorted(found, key=lambda one: (key(one), one.seed)), key=key):
         yield list(seeds)
+
+
+def _diverged(identity: Identity, others: Sequence[LeftOut]) -> list[LeftOut]:
+    """Return the runs of a spec that diverged."""
+    return [
+        one
+        for one in others
+        if one.diverged
+        and (one.manifest["spec_hash"], one.manifest["data"]["sha256"]) == (identity.spec, identity.data)
+    ]
 
 
 def _told_apart(specs: Sequence[Trained]) -> list[Trained]:

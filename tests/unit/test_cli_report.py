@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_a_report_is_a_folder_of_readable_files(made: Path) -> None:
     text = (made / "report.md").read_text(encoding="utf-8")
     assert all(f"({figure}.svg)" in text for figure in figures)
     kinds = {figure.partition("-")[2] for figure in figures}
-    assert {"test-scores", "differences", "valid-ppl", "train-loss", "passes"} <= kinds
+    assert {"test-scores", "differences", "valid-bpc", "train-loss", "passes"} <= kinds
     assert {"core-energy-l-passes", "core-energy-l-epochs", "core-energy-h-passes", "core-energy-h-epochs"} <= kinds
 
 
@@ -124,10 +125,45 @@ def test_an_unfinished_run_is_named_and_left_out(report_runs: Path, tmp_path: Pa
     done = report(tmp_path / "told", "-o", tmp_path / "report", "--no-figures")
     assert done.exit_code == 0
     assert f"{manifest.parent}: not finished, left out" in done.stderr
-    assert f"Not finished, left out: {manifest.parent}." in (tmp_path / "report" / "report.md").read_text()
+    assert f"{manifest.parent}: not finished, left out." in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_an_unknown_control_is_answered_with_the_specs_there_are(report_runs: Path, tmp_path: Path) -> None:
     done = report(report_runs, "-o", tmp_path, "--control", "tlod")
     assert (done.exit_code, done.stderr) == (2, "hrmsearch: tlod: is none of the specs here, which are plain, told\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_named_control_is_what_others_are_judged_against(report_runs: Path, tmp_path: Path) -> None:
+    assert report(report_runs, "-o", tmp_path, "--control", "told").exit_code == 0
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "test bpc minus told's, 2 paired seeds" in text
+    assert "paired t intervals at the confidence that Holm's rule asks of each" in text
+    assert re.search(r"No difference between plain and told is shown|plain is (better|worse) than told", text)
+    assert "plain: not in every arm and left out: seed 2" in text
+
+
+def test_a_control_that_nobody_named_judges_nothing(made: Path) -> None:
+    text = (made / "report.md").read_text(encoding="utf-8")
+    assert "described, not judged" in text
+    assert "interval" not in text
+    assert "paired seeds" not in text
+
+
+def test_a_diverged_seed_is_named_and_takes_the_verdict_away(report_runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(report_runs, tmp_path / "runs")
+    manifest = tmp_path / "runs" / "told" / "seed-1" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "status": "diverged"}))
+    done = report(tmp_path / "runs", "-o", tmp_path / "report", "--control", "plain")
+    assert f"{manifest.parent}: diverged, left out" in done.stderr
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert f"- {manifest.parent}: diverged, left out." in text
+    assert "Diverged, and in no mean here: seed 1." in text
+    assert "No verdict on told against plain" in text
+
+
+def test_specs_without_a_common_seed_are_reported_without_differences(report_runs: Path, tmp_path: Path) -> None:
+    for name, seed in (("told", 0), ("plain", 2)):
+        shutil.copytree(report_runs / name / f"seed-{seed}", tmp_path / "runs" / name / f"seed-{seed}")
+    assert report(tmp_path / "runs", "-o", tmp_path / "report").exit_code == 0
+    assert "No differences: " in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")

@@ -41,8 +41,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
 @pytest.fixture(scope="module")
 def report(report_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("report") / "report.html"
-    finished, unfinished = gather([report_runs])
-    file.write_text(html(document(compare(finished), unfinished)), encoding="utf-8")
+    finished, others = gather([report_runs])
+    file.write_text(html(document(compare(finished), others)), encoding="utf-8")
     return file
 
 

@@ -13,8 +13,8 @@ from hrmsearch.report.runs import compare
 
 
 def test_evidence_names_its_manifest_by_file_and_hash(report_runs: Path) -> None:
-    found, unfinished = gather([report_runs / "told", report_runs])
-    assert not unfinished
+    found, others = gather([report_runs / "told", report_runs])
+    assert not others
     assert [one.file for one in found] == [
         *(report_runs / "told" / f"seed-{seed}" / "manifest.json" for seed in (0, 1)),
         *(report_runs / "plain" / f"seed-{seed}" / "manifest.json" for seed in (0, 1, 2)),

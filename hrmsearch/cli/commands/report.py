@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from hrmsearch.report.evidence import Evidence
+    from hrmsearch.report.evidence import Evidence, LeftOut
 
 
 @click.command("report")
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The folder of the report.",
 )
-@click.option("--control", metavar="SPEC", help="Hold the others against this one; by default the best on valid.")
+@click.option("--control", metavar="SPEC", help="The spec that the others are judged against.")
 @click.option("--png", is_flag=True, help="Write figures as PNG too.")
 @click.option("--no-figures", is_flag=True, help="Write no figures; needs no matplotlib.")
 @click.option(
@@ -50,11 +50,11 @@ def command(
     if png and no_figures:
         raise click.UsageError("--png and --no-figures exclude each other")
     refuse_if_used(output, force=force)
-    finished, unfinished = _found(folders)
-    compared = compare(finished)
+    finished, others = _found(folders)
+    compared = compare(finished, others)
     for table in tables(compared):
         print_table(table)
-    made = document(compared, unfinished, control=control, figures=not no_figures)
+    made = document(compared, others, control=control, figures=not no_figures)
     files = contents(made, compared, png=png)
     events = event_files(compared) if tensorboard is not None else {}
     save(output, files)
@@ -64,14 +64,14 @@ def command(
         click.echo(f"wrote {len(events)} event files; look at them by: tensorboard --logdir {tensorboard}", err=True)
 
 
-def _found(folders: tuple[Path, ...]) -> tuple[list["Evidence"], list[Path]]:
-    """Return finished runs and the folders of others; raises RunError where none is finished."""
+def _found(folders: tuple[Path, ...]) -> tuple[list["Evidence"], list["LeftOut"]]:
+    """Return finished runs and the others, naming these; raises RunError where none is finished."""
     from hrmsearch.errors import RunError
     from hrmsearch.report.evidence import gather
 
-    finished, unfinished = gather(folders)
-    for folder in unfinished:
-        click.echo(f"{folder}: not finished, left out", err=True)
+    finished, others = gather(folders)
+    for one in others:
+        click.echo(str(one), err=True)
     if not finished:
         raise RunError("none of these runs is finished")
-    return finished, unfinished
+    return finished, others

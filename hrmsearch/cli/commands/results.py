@@ -26,9 +26,9 @@ def command(folders: tuple[Path, ...], output: Path | None, manifests: bool, for
         raise click.UsageError("--manifests needs --output, beside which they go")
     if output is not None:
         may_write(output, force=force)
-    finished, unfinished = gather(folders)
-    for folder in unfinished:
-        click.echo(f"{folder}: not finished, left out", err=True)
+    finished, others = gather(folders)
+    for one in others:
+        click.echo(str(one), err=True)
     if not finished:
         raise RunError("none of these runs is finished")
     made = tables(compare(finished))
