@@ -2,9 +2,11 @@
 
 import itertools
 import math
+import re
 import sys
 import xml.etree.ElementTree as ET
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -219,3 +221,11 @@ def test_without_matplotlib_one_line_says_what_to_do(form: str, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(HrmsearchError, match=r"figures need matplotlib .*hrmsearch\[plots\].*--no-figures"):
         getattr(simple(), form)
+
+
+def test_the_example_of_the_page_on_reports_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "reports.md", "exec"), {})
+    assert ET.parse(tmp_path / "slstm.svg").getroot().tag.endswith("svg")
