@@ -8,7 +8,6 @@ from hrmsearch.report.figures.picture import Picture
 from hrmsearch.report.figures.tones import tone
 
 _ROW, _REST = 0.42, 0.65
-_CHARACTERS = 66
 
 
 def importance(name: str, title: str, shares: Mapping[str, float], about: str, number: int = 0) -> Picture:
@@ -23,7 +22,7 @@ def importance(name: str, title: str, shares: Mapping[str, float], about: str, n
         axes.barh(places, [share for _, share in ordered], height=0.3, color=tone(number))
         where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "bottom"}
         for place, (path, share) in enumerate(ordered):
-            text = broken(f"{path}: {100 * share:.0f} %", _CHARACTERS)
+            text = broken(f"{path}: {100 * share:.0f} %")
             axes.annotate(text, (0, place - 0.15), xytext=(1, 1), **where)
         axes.set_ylim(len(ordered) - 0.6, -0.85)
         axes.set_xlim(0, 1)

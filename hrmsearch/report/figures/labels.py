@@ -3,17 +3,29 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-# Characters of the font that fit beside each other below a plot, keys and gaps included.
-_LINE, _KEY = 64, 7
-# Inches.
-_LEGEND_LINE = 0.19
+from hrmsearch.report.figures.library import matplotlib
+
+#: matplotlib brings it along, so that figures are the same everywhere
+FONT: Final = "DejaVu Sans"
+#: points of a figure's text
+FONT_SIZE: Final = 8.5
+#: points that a line of text may take in a figure
+_LINE: Final = 296.0
+#: points that a legend's entry takes beside its text: key, padding, and the space to the next column
+_KEY: Final = 4.8 * FONT_SIZE
+#: inches
+_LEGEND_LINE: Final = 0.19
 
 
 def legend_height(labels: Sequence[str]) -> float:
     """Return the inches that a legend below a plot takes."""
-    return _LEGEND_LINE * math.ceil(len(labels) / _columns(labels)) if labels else 0.0
+    if not labels:
+        return 0.0
+    lines = max(broken(label, _LINE - _KEY).count("\n") + 1 for label in labels)
+    return _LEGEND_LINE * lines * math.ceil(len(labels) / _columns(labels))
 
 
 def below(axes: Any, labels: Sequence[str]) -> None:
@@ -24,18 +36,29 @@ def below(axes: Any, labels: Sequence[str]) -> None:
         axes.figure.legend(handles, shown, loc="outside lower left", ncols=_columns(labels))
 
 
-def _columns(labels: Sequence[str]) -> int:
-    fit = max(1, _LINE // (max(len(label) for label in labels) + _KEY))
-    return min(fit, len(labels))
-
-
-def broken(text: str, width: int) -> str:
-    """Return a text in lines of at most so many characters."""
-    return "\n".join(textwrap.wrap(text, width)) or text
+def broken(text: str, points: float = _LINE) -> str:
+    """Return a text in lines that take at most so many points."""
+    characters = len(text)
+    lines = [text]
+    while characters > 1 and max(map(_width, lines), default=0.0) > points:
+        characters -= 1
+        lines = textwrap.wrap(text, characters)
+    return "\n".join(lines)
 
 
 def whole_numbers(axes: Any) -> None:
     """Put the ticks of the horizontal axis at whole numbers."""
-    from matplotlib.ticker import MaxNLocator
+    axes.xaxis.set_major_locator(matplotlib("ticker").MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+
+def _columns(labels: Sequence[str]) -> int:
+    fit = int(_LINE / (max(map(_width, labels)) + _KEY))
+    return min(max(fit, 1), len(labels))
+
+
+@lru_cache(maxsize=4096)
+def _width(text: str) -> float:
+    """Return the points that a line takes in the font of figures."""
+    font = matplotlib("font_manager").FontProperties(family=FONT, size=FONT_SIZE)
+    width, _, _ = matplotlib("textpath").text_to_path.get_text_width_height_descent(text, font, False)
+    return float(width)

@@ -5,17 +5,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from io import BytesIO
 from typing import Any, Final
 
-from hrmsearch.errors import HrmsearchError
+from hrmsearch.report.figures.labels import FONT, FONT_SIZE
+from hrmsearch.report.figures.library import matplotlib
 from hrmsearch.report.figures.tones import colour
 
 #: inches; a figure is as wide as a column of two on a screen, and as a phone
 _WIDTH: Final = 4.4
 _DOTS_PER_INCH: Final = 200
-_FONT_POINTS: Final = 8.5
 #: settings of a process rather than of a figure
 _KEPT: Final = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "webagg.port")
 
@@ -49,9 +48,7 @@ class Picture:
     def figure(self) -> Any:
         """Return the drawn matplotlib figure; raises HrmsearchError without matplotlib."""
         with _settings(self.name):
-            from matplotlib.figure import Figure
-
-            figure: Any = Figure(figsize=(_WIDTH, self.height), layout="constrained")
+            figure = matplotlib("figure").Figure(figsize=(_WIDTH, self.height), layout="constrained")
             self.draw(figure.add_subplot())
             return figure
 
@@ -65,17 +62,13 @@ class Picture:
 
 def _settings(name: str) -> AbstractContextManager[None]:
     """Return a context with settings of our own, all of them, whatever the user's are."""
-    try:
-        mpl: Any = import_module("matplotlib")
-    except ImportError as error:
-        raise HrmsearchError(
-            f"figures need matplotlib ({error}): pip install 'hrmsearch[plots]', or leave them out by --no-figures"
-        ) from error
+    mpl = matplotlib()
     ink, faint, grid = colour("ink"), colour("faint"), colour("grid")
     own = {
+        "font.family": [FONT],
         "svg.fonttype": "path",
         "svg.hashsalt": name,
-        "font.size": _FONT_POINTS,
+        "font.size": FONT_SIZE,
         "text.color": ink,
         "axes.edgecolor": faint,
         "axes.labelcolor": ink,

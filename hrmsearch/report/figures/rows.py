@@ -13,7 +13,6 @@ from hrmsearch.report.figures.tones import colour, marker, tone
 _ROW, _REST = 0.5, 0.8
 # Where seeds stand below their mean, in rows.
 _SEEDS_BELOW = 0.2
-_CHARACTERS = 66
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def rows_chart(
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(x)
 
-    lines = sum(broken(_text(row), _CHARACTERS).count("\n") for row in rows)
+    lines = sum(broken(_text(row)).count("\n") for row in rows)
     height = _REST + _ROW * len(rows) + 0.16 * lines + 0.17 * len(marks)
     return Picture(name, title, caption, draw, height)
 
@@ -93,7 +92,7 @@ def _row(axes: Any, row: Row, place: int) -> None:
         axes.plot(row.interval, [place, place], color=hue, linewidth=2.2, marker="|", markersize=8)
     where = {"xycoords": ("axes fraction", "data"), "xytext": (0, 7), "textcoords": "offset points"}
     paper = {"facecolor": colour("paper"), "edgecolor": "none", "pad": 0.8}
-    axes.annotate(broken(_text(row), _CHARACTERS), (0, place), va="bottom", bbox=paper, **where)
+    axes.annotate(broken(_text(row)), (0, place), va="bottom", bbox=paper, **where)
 
 
 def _mark(axes: Any, mark: Mark, line: int) -> None:
