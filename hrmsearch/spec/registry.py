@@ -84,6 +84,11 @@ def kinds(family: str) -> dict[str, type[Kind]]:
     return dict(sorted(_FAMILIES[family].items()))
 
 
+def families() -> dict[str, dict[str, type[Kind]]]:
+    """Return the registered kinds of every family, by name."""
+    return {family: kinds(family) for family in sorted(_FAMILIES)}
+
+
 class Choice:
     """Validates a mapping by its `kind` against the registry as it stands when the spec is loaded.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from hrmsearch.spec.load import shipped
 
 FILE = Path(__file__).parents[2] / "docs" / "schema" / "spec.json"
+PAGE = FILE.parents[1] / "spec.md"
 
 
 def read(path: Path) -> Any:
@@ -25,10 +27,12 @@ def errors(data: Any) -> list[str]:
     return [error.message for error in validator.iter_errors(data)]
 
 
-def test_the_file_in_the_checkout_is_current() -> None:
+@pytest.mark.parametrize(("file", "options"), [(FILE, []), (PAGE, ["--markdown"])], ids=["schema", "reference"])
+def test_the_file_in_the_checkout_is_current(file: Path, options: list[str]) -> None:
     # in a process of its own: kinds that other tests register would be in the schema too
-    done = subprocess.run([sys.executable, "-m", "hrmsearch", "schema"], capture_output=True, text=True, check=True)
-    assert done.stdout == FILE.read_text(encoding="utf-8"), "write it anew: hrmsearch schema --write"
+    command = [sys.executable, "-m", "hrmsearch", "schema", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == file.read_text(encoding="utf-8"), "write it anew: hrmsearch schema --write"
 
 
 def test_the_file_is_a_json_schema() -> None:
@@ -47,3 +51,21 @@ def test_a_misspelt_key_does_not_fit() -> None:
     spec = read(shipped()["hrm"])
     spec["model"]["core"]["cylces"] = spec["model"]["core"].pop("cycles")
     assert errors(spec)
+
+
+def test_the_reference_has_every_definition_and_every_field_of_the_schema() -> None:
+    definitions: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))["$defs"]
+    page = PAGE.read_text(encoding="utf-8")
+    sections = re.split(r"^##+ ", page, flags=re.MULTILINE)
+    for name, form in definitions.items():
+        fields = [field for field in form["properties"] if field != "kind"]
+        if not name.endswith("Where"):  # forms of a kind in a slot that has fields of its own
+            assert any(all(f"| `{field}` |" in section for field in fields) for section in sections), name
+
+
+def test_every_link_of_the_reference_leads_to_a_heading() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    headings = {line.lstrip("# ").lower().replace(" ", "-") for line in page.splitlines() if line.startswith("##")}
+    links = set(re.findall(r"\]\(#([^)]*)\)", page))
+    assert len(links) > 40
+    assert links <= headings

@@ -1,4 +1,4 @@
-"""`hrmsearch schema`: the spec language as a JSON Schema, for editors."""
+"""`hrmsearch schema`: the spec language as a JSON Schema for editors, and as a reference for people."""
 
 from pathlib import Path
 from typing import Any
@@ -7,15 +7,27 @@ import click
 
 
 @click.command("schema")
-@click.option("--write", is_flag=True, help="Write docs/schema/spec.json of the checkout, which shipped specs name.")
-def command(write: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print the reference instead, for people.")
+@click.option("--write", is_flag=True, help="Write docs/schema/spec.json and docs/spec.md of the checkout.")
+def command(markdown: bool, write: bool) -> None:
     """Print the JSON Schema of specs, for editors."""
     if not write:
-        click.echo(text(), nl=False)
+        click.echo(page() if markdown else text(), nl=False)
         return
     from hrmsearch.cli.files import write_text
 
     write_text(target(), text())
+    write_text(target().parents[1] / "spec.md", page())
+
+
+def page() -> str:
+    """Return the reference as Markdown."""
+    from hrmsearch.report.reference import reference
+    from hrmsearch.spec.registry import families
+
+    known = schema()
+    named = {family: {kind: part.__name__ for kind, part in kinds.items()} for family, kinds in families().items()}
+    return reference(known, named)
 
 
 def text() -> str:
