@@ -5,8 +5,9 @@ from typing import Any
 
 from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, Ran, State
 from hrmsearch.blocks.memory import Memory, Placed
+from hrmsearch.blocks.prefix import Prefix
 from hrmsearch.errors import FieldError
-from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Nest, Type, Value, axis, verify
+from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Nest, Size, Type, Value, axis, verify
 from hrmsearch.ir.module import Module
 from hrmsearch.losses.base import IGNORE, Loss
 from hrmsearch.spec.model import NestSpec, Spec
@@ -27,6 +28,11 @@ def lower(spec: Spec, *, trace: bool = False) -> Graph:
         return verify(_Lowering(spec, trace).graph, after="lowering")
     except FieldError as error:
         raise spec.problem(error.field, error.message) from error
+
+
+def memory_prefix(i: int) -> str:
+    """Return where the parameters of a model's i-th memory are."""
+    return f"memory_{i}"
 
 
 def lower_block(part: Module, dim: int, *, window: int = 64, vocabulary: int = 97) -> Graph:
@@ -77,7 +83,10 @@ class _Lowering:
         self.spec = spec
         self.model = spec.model
         self.graph = Graph(spec.name, _nest(spec.nest, spec.task))
-        context = Context(self.model.dim, spec.task.window, spec.task.vocabulary, self.model.init)
+        self.prefixes = [(i, part) for i, part in enumerate(self.model.memory) if isinstance(part, Prefix)]
+        window = spec.task.window + sum(part.rows(self.model.dim) for _, part in self.prefixes)
+        keys = {"puzzle": spec.task.puzzles}
+        context = Context(self.model.dim, window, spec.task.vocabulary, self.model.init, keys)
         self.b = Builder(self.graph, context, self.graph.main, place="model")
         self.tokens = self.b.input("tokens", _TOKENS)
         self.reset = self.b.input("reset", Type(DType.I8, (axis("B"),)))
@@ -89,10 +98,10 @@ class _Lowering:
         assert isinstance(core, Core)
         inside = {f"core.{place}": place for place in core.places}
         for i, memory in enumerate(self.model.memory):
-            if memory.at not in ("input", "output", *inside):
+            if memory.at not in ("input", "output", *inside) and not isinstance(memory, Prefix):
                 places = ", ".join(("input", "output", *inside))
                 raise FieldError(f"model.memory[{i}].at", f"no such place {memory.at!r}; the places are {places}")
-        x = self.model.embed.apply(b, "embed", self.tokens, place="model.embed")
+        x = self.model.embed.apply(b, "embed", self.tokens, *self._rows(), place="model.embed")
         x = self._through(x, "input")
         head, q_head = self.model.head, self.model.q_head
         assert isinstance(head, Head)
@@ -102,7 +111,7 @@ class _Lowering:
         ran = self._core(core, x, inside, trace)
         y = self._through(ran.streams[head.read], "output")
         with b.at("model.head"):
-            logits = self.graph.outputs["logits"] = head.logits(b, y)
+            logits = self.graph.outputs["logits"] = head.logits(b, self._of_tokens(y))
         if isinstance(q_head, QHead):
             self.graph.outputs["q"] = q_head.apply(b, "q_head", ran.streams[q_head.read], place="model.q_head")
         self._loss(self.spec.loss, logits)
@@ -111,11 +120,30 @@ class _Lowering:
                 self.graph.outputs["predicted"] = b.op("argmax", logits, name="predicted", axis="C")
         self.graph.outputs |= {f"{TELEMETRY}core.{name}": value for name, value in ran.telemetry.items()}
 
+    def _rows(self) -> list[Value]:
+        """Return what stands before the tokens, looked up by key."""
+        found: list[Value] = []
+        for i, part in self.prefixes:
+            place, name = f"model.memory[{i}]", part.lifetime.keyed
+            if not self.b.context.keys[name]:
+                raise FieldError(place, f"the task {self.spec.task.kind} has no {name} to look up by; leave it out")
+            if found:
+                raise FieldError(f"{place}.at", "something is prepended already")
+            with self.b.at(place):
+                keys = self.b.input(name, Type(DType.I32, (axis("B"),)))
+                found.append(part.apply(self.b, memory_prefix(i), keys, place=place))
+        return found
+
+    def _of_tokens(self, x: Value) -> Value:
+        """Return the stream without what was prepended."""
+        before = x.type.size("T") - Size.of("T")
+        return self.b.slice(x, "T", before.known, "T") if before.known else x
+
     def _placed(self, place: str) -> list[Placed]:
         return [
-            Placed(memory, f"memory_{i}", f"model.memory[{i}]")
+            Placed(memory, memory_prefix(i), f"model.memory[{i}]")
             for i, memory in enumerate(self.model.memory)
-            if memory.at == place
+            if isinstance(memory, Memory) and memory.at == place
         ]
 
     def _states(self, placed: Placed, x: Value) -> dict[str, Value]:

@@ -1,7 +1,7 @@
 """What runs a graph: the Backend protocol, the Executable it returns, and names to backends by entry point."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -41,13 +41,29 @@ Span = Sequence[Pass]
 
 
 @dataclass(frozen=True, slots=True)
+class KeyedRule:
+    """How a keyed table moves: by a rule without slots, in the rows whose keys occurred since the last update.
+
+    rate: what the learning rate of the other parameters is multiplied by.
+    """
+
+    rule: Rule
+    decay: float = 0.0
+    rate: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
-    """How parameters move: the rule, weight decay by parameter path, gradient-norm clip and EMA decay."""
+    """How parameters move: the rule, weight decay by parameter path, gradient-norm clip and EMA decay.
+
+    keyed: by path, how each table moves that the graph declares as keyed; neither clip nor average knows of these.
+    """
 
     rule: Rule
     decay: Mapping[str, float]
     clip: float | None = None
     ema: float | None = None
+    keyed: Mapping[str, KeyedRule] = field(default_factory=dict[str, KeyedRule])
 
 
 @dataclass(frozen=True, slots=True)

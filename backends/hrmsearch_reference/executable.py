@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hrmsearch.errors import BackendError, RunError
-from hrmsearch.ir import Graph, initial_params
+from hrmsearch.ir import Graph, initial_params, keyed_params
 from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult, expand
 from hrmsearch_reference.differences import directional, gradients
@@ -27,6 +27,7 @@ class ReferenceExecutable:
         self.options = options
         self._expanded = expand(graph)
         self._declared = graph.params
+        self._keyed = keyed_params(graph)
         self.init(0)
 
     # -- parameters --------------------------------------------------------------------------------------------------
@@ -48,12 +49,13 @@ class ReferenceExecutable:
         """
         checked = check_params(self.graph, {path: np.asarray(array) for path, array in params.items()})
         self._params = {path: array.astype(np.float64) for path, array in checked.items()}
-        self._average = _copied(self._params)
+        self._average = {path: array.copy() for path, array in self._params.items() if path not in self._keyed}
         self._pending: dict[str, Array] = {}
+        self._keys: dict[str, set[int]] = {}
 
     def averaged(self) -> dict[str, Array]:
         """Return the exponential moving average of the parameters; the parameters themselves without one."""
-        return _copied(self._average if self._ema is not None else self._params)
+        return _copied({**self._params, **self._average} if self._ema is not None else self._params)
 
     @property
     def _ema(self) -> float | None:
@@ -149,6 +151,8 @@ class ReferenceExecutable:
     def backward(self, span: Span, carry: Carry, weight: float = 1.0) -> SpanResult:
         """Run a span and add `weight` times its gradient to what the next update will use."""
         result, found = self.loss_and_grads(span, carry)
+        for path, name in self._keyed.items():
+            self._keys.setdefault(path, set()).update(int(key) for call in span for key in call.inputs[name])
         for path, gradient in found.items():
             self._pending[path] = self._pending.get(path, 0.0) + weight * gradient
         return result
@@ -160,8 +164,12 @@ class ReferenceExecutable:
         """
         if self._optimiser is None:
             raise BackendError("compiled without training options: there is no rule to update by")
-        norm = self._optimiser.update(self._params, self._pending, lr)
-        self._pending = {}
+        dense = {path: gradient for path, gradient in self._pending.items() if path not in self._keyed}
+        norm = self._optimiser.update(self._params, dense, lr)
+        for path, keys in self._keys.items():
+            if path in self._pending:
+                self._optimiser.update_rows(self._params, path, self._pending[path], sorted(keys), lr)
+        self._pending, self._keys = {}, {}
         if self._ema is not None:
             self._average = average(self._average, self._params, self._ema)
         return norm
@@ -173,9 +181,10 @@ class ReferenceExecutable:
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Array]:
-        """Return everything that training will depend on, under `param:`, `average:`, `pending:`, `slot:`, `steps:`."""
+        """Return all that training depends on: `param:`, `average:`, `pending:`, `keys:`, `slot:`, `steps:` by path."""
         named = {"param": self._params, "average": self._average, "pending": self._pending}
         taken = {f"{word}:{path}": array.copy() for word, arrays in named.items() for path, array in arrays.items()}
+        taken |= {f"keys:{path}": np.array(sorted(keys), np.int64) for path, keys in self._keys.items()}
         return taken | (_copied(self._optimiser.snapshot()) if self._optimiser else {})
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
@@ -184,7 +193,9 @@ class ReferenceExecutable:
         Raises RunError for a snapshot of another graph or rule.
         """
         self.set_params(_under("param:", snapshot))
-        self._average = check_params(self.graph, _under("average:", snapshot), "the snapshot's average")
+        kept = check_params(self.graph, self._params | _under("average:", snapshot), "the snapshot's average")
+        self._average = {path: kept[path] for path in self._average}
+        self._keys = {path: set(map(int, keys)) for path, keys in _under("keys:", snapshot).items()}
         self._pending = _under("pending:", snapshot)
         if self._optimiser:
             self._optimiser.restore(snapshot)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hrmsearch.errors import RunError
+from hrmsearch.errors import BackendError, RunError
 from hrmsearch.ir import Op, Region, Type, Value, axis
 from hrmsearch.ir.ops import lookup
 from hrmsearch.runtime import Training
@@ -30,6 +30,7 @@ class Optimiser:
     def __init__(self, training: Training) -> None:
         self._training = training
         self._body = _lifted(training.rule.body)
+        self._bodies = {path: _lifted(keyed.rule.body) for path, keyed in training.keyed.items()}
         self.slots: dict[str, list[Array]] = {}
         self.steps: dict[str, int] = {}
 
@@ -40,6 +41,18 @@ class Optimiser:
         for path, gradient in gradients.items():
             params[path] = self._move(path, params[path], gradient * factor, lr)
         return norm
+
+    def update_rows(self, params: dict[str, Array], path: str, gradient: Array, keys: Sequence[int], lr: float) -> None:
+        """Move the rows of a keyed table that occurred.
+
+        Raises BackendError without a rule for it.
+        """
+        if path not in self._bodies:
+            raise BackendError(f"{path}: compiled without a rule to move the rows of this table by")
+        keyed, rows = self._training.keyed[path], params[path][keys]
+        scalars = (np.full(rows.size, number) for number in (lr * keyed.rate, keyed.decay, 1.0))
+        (moved,) = _evaluate(self._bodies[path], [rows.ravel(), gradient[keys].ravel(), *scalars])
+        params[path][keys] = moved.reshape(rows.shape)
 
     def _move(self, path: str, param: Array, gradient: Array, lr: float) -> Array:
         rule = self._training.rule
@@ -71,7 +84,7 @@ class Optimiser:
 
 def average(kept: Mapping[str, Array], params: Mapping[str, Array], decay: float) -> dict[str, Array]:
     """Return the moving average after one more update."""
-    return {path: decay * kept[path] + (1.0 - decay) * array for path, array in params.items()}
+    return {path: decay * array + (1.0 - decay) * params[path] for path, array in kept.items()}
 
 
 def _lifted(body: Region) -> Region:

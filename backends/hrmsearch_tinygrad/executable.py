@@ -18,7 +18,7 @@ from tinygrad.tensor import Tensor
 
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
-from hrmsearch.ir.graph import Graph
+from hrmsearch.ir.graph import Graph, keyed_params
 from hrmsearch.ir.init import initial_params
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
 from hrmsearch_tinygrad.arrays import Array, Tensors, empty, owned, put, realize, tensor, to_numpy
@@ -49,11 +49,12 @@ class TinygradExecutable:
         with self._here():
             drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())
             self._random = Randomness(self.device) if drops else None
-            self._pending = Pending(self.program.trained)
+            self._keyed = keyed_params(graph)
+            self._pending = Pending(self.program.trained, self._keyed)
             training = options.training
-            self._optimizer = Optimizer(training, self.program.trained) if training else None
+            self._optimizer = Optimizer(training, self.program.trained, self._keyed) if training else None
             averaged = self.program.params if self._ema is not None else {}
-            self._average = {path: empty(param.shape, param.dtype) for path, param in averaged.items()}
+            self._average = {p: empty(v.shape, v.dtype) for p, v in averaged.items() if p not in self._keyed}
         self.init(0)
 
     @contextmanager
@@ -97,12 +98,12 @@ class TinygradExecutable:
         checked = check_params(self.graph, {path: np.asarray(array) for path, array in params.items()})
         with self._here():
             put(self.program.params, checked)
-            put(self._average, checked if self._average else {})
-        self._pending.paths.clear()
+            put(self._average, {path: checked[path] for path in self._average})
+        self._pending.forget()
 
     def averaged(self) -> dict[str, Array]:
         """Return the exponential moving average of the parameters; the parameters themselves without one."""
-        return self._to_numpy(self._average or self.program.params)
+        return self._to_numpy({**self.program.params, **self._average})
 
     @property
     def _ema(self) -> float | None:
@@ -234,23 +235,28 @@ class TinygradExecutable:
         with self._random.training() if self._random else nullcontext():
             losses = self._replay(key, step, laid.inputs, laid.carry, laid.after, [pending.shares(weight)])
         pending.paths |= self._reached[key]
+        pending.note(span)
         return losses, by_path(program, laid.after)
 
     def _update(self, lr: float) -> Tensor:
         optimizer, pending = self._optimizer, self._pending
         if optimizer is None:
             raise BackendError("compiled without training options: there is no rule to update by")
-        gradients = pending.gradients
+        tables = {path: value for path, value in pending.gradients.items() if path in self._keyed}
+        gradients = {path: value for path, value in pending.gradients.items() if path not in tables}
         rows, numbers = optimizer.numbers(list(gradients), lr)
+        kept = self.program.kept
+        by_row = [tensor(array, kept) for path in tables for array in (pending.mask(path), optimizer.rates(path, lr))]
 
-        def step(numbers: list[Tensor]) -> Tensor:
+        def step(numbers: list[Tensor], by_row: list[Tensor]) -> Tensor:
             norm, written = optimizer.move(gradients, rows, numbers[0])
             norm = owned(norm)
+            written += optimizer.move_rows(tables, by_row)
             realize([norm, *written, *self._averaging()])
             return norm
 
-        norm = self._replay(("update", tuple(gradients), rows), step, [tensor(numbers, self.program.kept)])
-        pending.paths.clear()
+        norm = self._replay(("update", *gradients, *tables, rows), step, [tensor(numbers, kept)], by_row)
+        pending.forget()
         return norm
 
     def _averaging(self) -> list[Tensor]:
@@ -263,10 +269,11 @@ class TinygradExecutable:
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Array]:
-        """Return what training depends on: `param/`, `slot/<name>/`, `count/`, `ema/`, `grad/` by path, and `rng/`."""
+        """Return what training depends on: `param/`, `slot/<name>/`, `count/`, `ema/`, `grad/`, `keys/`; `rng/`."""
         parts = {"param": self.program.params, "ema": self._average, "grad": self._pending.gradients}
         with self._here():
             taken = {f"{part}/{n}": array for part, held in parts.items() for n, array in to_numpy(held).items()}
+            taken |= {f"keys/{path}": keys for path, keys in self._pending.keys.items()}
             taken |= {f"rng/{name}": state for name, state in self._random.snapshot().items()} if self._random else {}
             return taken | self._optimizer.snapshot() if self._optimizer else taken
 
@@ -278,8 +285,10 @@ class TinygradExecutable:
         self.set_params(_below("param/", snapshot))
         with self._here():
             if self._average:
-                put(self._average, check_params(self.graph, _below("ema/", snapshot), "the snapshot's average"))
-            self._pending.restore(_below("grad/", snapshot))
+                kept = _below("param/", snapshot) | _below("ema/", snapshot)
+                checked = check_params(self.graph, kept, "the snapshot's average")
+                put(self._average, {path: checked[path] for path in self._average})
+            self._pending.restore(_below("grad/", snapshot), _below("keys/", snapshot))
             if self._random:
                 self._random.restore(_below("rng/", snapshot))
             if self._optimizer:

@@ -3,12 +3,12 @@
 # tinygrad's own annotations are partial
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from tinygrad.tensor import Tensor
 
-from hrmsearch.errors import RunError
+from hrmsearch.errors import BackendError, RunError
 from hrmsearch.runtime import Training
 from hrmsearch_tinygrad.arrays import Array, Tensors, put, tensor, to_numpy
 from hrmsearch_tinygrad.rules import Update
@@ -20,14 +20,16 @@ class Optimizer:
     counts: by path, how many steps each parameter that ever moved has taken; the slots of others are zero.
     """
 
-    def __init__(self, training: Training, params: Mapping[str, Tensor]) -> None:
+    def __init__(self, training: Training, params: Mapping[str, Tensor], keyed: Collection[str] = ()) -> None:
         self._training = training
         self._params = params
         self._update = Update(training.rule)
+        self._by_row = {path: Update(one.rule) for path, one in training.keyed.items()}
         self.counts: dict[str, int] = {}
         self._slots: dict[str, Tensors] = {
             path: {slot: tensor(np.zeros(param.shape), param.dtype) for slot in training.rule.slots}
             for path, param in params.items()
+            if path not in keyed
         }
 
     def numbers(self, paths: Sequence[str], lr: float) -> tuple[tuple[int, ...], Array]:
@@ -58,6 +60,27 @@ class Optimizer:
             moved = self._update.apply([held[0], gradient * numbers[count * width], *held[1:]], own)
             written += [old.assign(new) for old, new in zip(held, moved, strict=True)]
         return norm, written
+
+    def rates(self, path: str, lr: float) -> Array:
+        """Return the numbers of a step of a keyed table.
+
+        Raises BackendError without a rule for it.
+        """
+        if path not in self._by_row:
+            raise BackendError(f"{path}: compiled without a rule to move the rows of this table by")
+        keyed = self._training.keyed[path]
+        return np.array(self._by_row[path].numbers(lr * keyed.rate, keyed.decay, 1))
+
+    def move_rows(self, gradients: Mapping[str, Tensor], by_row: Sequence[Tensor]) -> list[Tensor]:
+        """Return keyed tables with the masked rows moved, about to be written; by_row: a mask and numbers for each."""
+        written: list[Tensor] = []
+        for i, (path, gradient) in enumerate(gradients.items()):
+            mask, numbers = by_row[2 * i : 2 * i + 2]
+            table = self._params[path]
+            own = [numbers[k] for k in range(int(numbers.shape[0]))]
+            (moved,) = self._by_row[path].apply([table, gradient], own)
+            written.append(table.assign((mask > 0.0).where(moved, table)))
+        return written
 
     @staticmethod
     def _factor(norm: Tensor, clip: float) -> Tensor:

@@ -17,7 +17,7 @@ from hrmsearch.emission import load_source
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.binding import RESET, bind_sizes
 from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
-from hrmsearch.ir.graph import Graph
+from hrmsearch.ir.graph import Graph, keyed_params
 from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.types import DType, Type
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
@@ -25,6 +25,7 @@ from hrmsearch_torch import kernels, optimizer
 from hrmsearch_torch.devices import DTYPES, pick
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
+from hrmsearch_torch.keyed import KeyedTables
 from hrmsearch_torch.randomness import Randomness
 
 Array = NDArray[Any]
@@ -50,7 +51,10 @@ class TorchExecutable:
         drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())
         self._random = Randomness(self.model, self.device) if drops else None
         training = options.training
-        self._optimizer = optimizer.make(training, self._trained) if training else None
+        keyed = keyed_params(graph)
+        self._dense = {path: param for path, param in self._trained.items() if path not in keyed}
+        self._optimizer = optimizer.make(training, self._dense) if training else None
+        self._tables = KeyedTables(training, {path: self._params[path] for path in keyed}, keyed) if keyed else None
         self._average: Tensors = {}
         self._graphs = GraphedSteps(self._step, self._placed, self.device) if self._captures else None
         self.init(0)
@@ -108,14 +112,17 @@ class TorchExecutable:
         for path, array in checked.items():
             self._params[path].copy_(torch.tensor(array))
             self._params[path].grad = None
+        if self._tables:
+            self._tables.forget()
         if self._graphs:
             self._graphs.forget()
         if self._ema is not None:
-            self._average = {path: param.detach().clone() for path, param in self._params.items()}
+            moving = {path: param for path, param in self._params.items() if path not in keyed_params(self.graph)}
+            self._average = {path: param.detach().clone() for path, param in moving.items()}
 
     def averaged(self) -> dict[str, Array]:
         """Return the exponential moving average of the parameters; the parameters themselves without one."""
-        return _to_numpy(self._average if self._ema is not None else self._params)
+        return _to_numpy({**self._params, **self._average})
 
     @property
     def _ema(self) -> float | None:
@@ -269,6 +276,8 @@ class TorchExecutable:
     def _backward(
         self, span: Sequence[DeviceCall], carry: Mapping[str, Any], weight: float
     ) -> tuple[list[torch.Tensor], Tensors]:
+        if self._tables:
+            self._tables.note(span)
         losses, after = self._span(span, carry)
         total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         if total.requires_grad:
@@ -284,11 +293,13 @@ class TorchExecutable:
         training = self.options.training
         if self._optimizer is None or training is None:
             raise BackendError("compiled without training options: there is no rule to update by")
-        params = [param for param in self._trained.values() if param.grad is not None]
+        params = [param for param in self._dense.values() if param.grad is not None]
         norm = torch.nn.utils.get_total_norm([param.grad for param in params if param.grad is not None])
         if training.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(params, training.clip, norm)
         self._optimizer.step(lr)
+        if self._tables:
+            self._tables.step(lr)
         for param in params:
             param.grad = None
         if training.ema is not None:
@@ -299,11 +310,13 @@ class TorchExecutable:
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Array]:
-        """Return what training depends on: `param/`, `slot/<name>/`, `count/`, `ema/`, `grad/` by path, and `rng/`."""
+        """Return what training depends on: `param/`, `slot/<name>/`, `count/`, `ema/`, `grad/`, `keys/`; `rng/`."""
         taken = {f"param/{path}": array for path, array in self.params.items()}
         taken |= {f"ema/{path}": array for path, array in _to_numpy(self._average).items()}
         pending = {path: param.grad for path, param in self._params.items() if param.grad is not None}
         taken |= {f"grad/{path}": array for path, array in _to_numpy(pending).items()}
+        if self._tables:
+            taken |= {f"keys/{path}": array for path, array in _to_numpy(self._tables.keys).items()}
         if self._random:
             taken |= {f"rng/{name}": state.numpy().copy() for name, state in self._random.states.items()}
         if self._optimizer and self.options.training:
@@ -317,10 +330,13 @@ class TorchExecutable:
         """
         self.set_params(_below("param/", snapshot))
         if self._ema is not None:
-            kept = check_params(self.graph, _below("ema/", snapshot), "the snapshot's average")
-            self._average = {path: torch.tensor(array, device=self.device) for path, array in kept.items()}
+            kept = _below("param/", snapshot) | _below("ema/", snapshot)
+            checked = check_params(self.graph, kept, "the snapshot's average")
+            self._average = {path: torch.tensor(checked[path], device=self.device) for path in self._average}
         for path, array in _below("grad/", snapshot).items():
             self._params[path].grad = torch.tensor(array, device=self.device)
+        if self._tables:
+            self._tables.restore(_below("keys/", snapshot))
         if self._random:
             self._random.restore({name: torch.tensor(array) for name, array in _below("rng/", snapshot).items()})
         if self._optimizer and self.options.training:

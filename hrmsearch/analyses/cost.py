@@ -16,7 +16,7 @@ from hrmsearch.analyses.amount import Amount, Term
 from hrmsearch.analyses.interpreter import Facts, Interpreter
 from hrmsearch.analyses.tape import Far, Node, Tape
 from hrmsearch.analyses.walk import walk
-from hrmsearch.ir.graph import Graph
+from hrmsearch.ir.graph import Graph, moves
 from hrmsearch.ir.ops import Work, lookup
 from hrmsearch.ir.types import DType, Lifetime, Type
 
@@ -47,7 +47,8 @@ class PassCost:
 class Cost:
     """What a model costs; amounts depend on B rows and T tokens.
 
-    params: entries of parameters that train. fixed: entries of those that never do. fresh: a pass that restores every
+    params: entries of parameters that train. fixed: entries of those that never do. keyed: entries of tables of which a
+    step moves the rows that occurred. fresh: a pass that restores every
     state, alone in its span. carried: a pass that restores none, alone in its span. window: every pass of the first
     window of a stream, with gradient as far as the nest's spans reach. state: bytes of the carry.
     """
@@ -59,6 +60,7 @@ class Cost:
     passes: tuple[PassCost, ...]
     state: Amount
     tokens: int
+    keyed: int = 0
 
     @cached_property
     def _symbols(self) -> dict[str, int]:
@@ -90,13 +92,14 @@ def cost(graph: Graph) -> Cost:
     lone = graph.nest.backprop == ("passes", 1)
     passes = (fresh, *[carried] * (graph.nest.passes - 1)) if lone else _window(graph)
     return Cost(
-        params=sum(n for op, n in params if op.attrs["trainable"]),
-        fixed=sum(n for op, n in params if not op.attrs["trainable"]),
+        params=sum(n for op, n in params if moves(op) == "trained"),
+        fixed=sum(n for op, n in params if moves(op) == "fixed"),
         fresh=fresh,
         carried=carried,
         passes=tuple(passes),
         state=Amount.of(Node().weigh(_bytes(op.result.type)) for op in graph.states.values()),
         tokens=graph.nest.window,
+        keyed=sum(n for op, n in params if moves(op) == "keyed"),
     )
 
 

@@ -109,11 +109,14 @@ class Block(Layer, family="block"):
 
 
 class Embed(Module, family="embed"):
-    """Turns tokens i32[B, T] into a stream (B, T, D)."""
+    """Turns tokens i32[B, T] into a stream (B, T, D).
+
+    Rows (B, P, D) that a model has before its tokens are embedded as tokens are, so that the stream is P longer.
+    """
 
     @abstractmethod
-    def build(self, b: Builder, tokens: Value) -> Value:
-        """Return the embedded tokens."""
+    def build(self, b: Builder, tokens: Value, *rows: Value) -> Value:
+        """Return the embedded tokens, behind the rows if there are any."""
 
 
 class Head(Module, family="head"):
@@ -135,9 +138,17 @@ class Head(Module, family="head"):
 
 
 class QHead(Module, family="q_head"):
-    """Turns a stream into halting values, one set per row."""
+    """Turns a stream into halting values, one set per row.
+
+    names: what the values mean, in order; empty for a head that says nothing of it.
+    """
 
     read: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """No names."""
+        return ()
 
     @abstractmethod
     def build(self, b: Builder, x: Value) -> Value:

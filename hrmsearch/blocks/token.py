@@ -22,11 +22,13 @@ class TokenEmbedding(Embed):
     scale: PositiveFloat | Literal["sqrt_dim"] = 1.0
     init: Init = InitRule(normal=0.02)
 
-    def build(self, b: Builder, tokens: Value) -> Value:
-        """Return the embedded tokens (B, T, D)."""
+    def build(self, b: Builder, tokens: Value, *rows: Value) -> Value:
+        """Return the embedded tokens (B, T, D), behind the rows (B, P, D) if there are any."""
         width = axis("D", b.context.dim)
         rule = resolve(self.init, b.context.dim)
         x = b.gather(b.param("table", (axis("C", b.context.vocabulary), width), rule), tokens)
+        if rows:
+            x = b.concat("T", *(b.rename(row, row.type.names[1], "T") for row in rows), x)
         scale = math.sqrt(b.context.dim) if self.scale == "sqrt_dim" else self.scale
         if self.position == "learned":
             x = x + table_over_tokens(b, b.param("positions", (Axis("W", Size.of(b.context.window)), width), rule), x)

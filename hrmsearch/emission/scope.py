@@ -19,7 +19,7 @@ from hrmsearch.emission.syntax import Expr
 from hrmsearch.emission.tree import Class, Place
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Graph, Op, Region, Value
-from hrmsearch.ir.types import DType, Size, Type
+from hrmsearch.ir.types import DType, Size, Type, quotient
 
 _TABLES = {"iota": "positions", "rope_cos": "cos", "rope_sin": "sin"}
 
@@ -70,7 +70,7 @@ class Scope:
         self._loops: list[Region] = []
         self._carried: set[str] = set()
         self._shapes: dict[str, dict[int, str]] = {}
-        self._symbols: dict[str, str] = {}
+        self._symbols: dict[Size, str] = {}
 
     # -- names -------------------------------------------------------------------------------------------------------
 
@@ -219,6 +219,9 @@ class Scope:
         """Return an axis size: a number, or arithmetic on sizes read from a shape."""
         if size.known is not None:
             return py.lift(size.known)
+        told = self._told(size) if size.constant else None
+        if told is not None:
+            return told
         total: Expr | None = None
         for symbol, factor in sorted(size.terms, key=lambda term: term[1] < 0):
             term = self._symbol(symbol)
@@ -234,26 +237,37 @@ class Scope:
 
     def _symbol(self, symbol: str) -> Expr:
         """Return a symbol's name; it is bound at the top of the function, from an argument's shape."""
-        if symbol in self._symbols:
-            return py.ref(self._symbols[symbol])
+        told = self._told(Size(0, ((symbol, 1),)))
+        return self._derived(symbol) if told is None else told
+
+    def _told(self, size: Size) -> Expr | None:
+        """Return the name of a size that an argument's shape tells."""
+        if size in self._symbols:
+            return py.ref(self._symbols[size])
         for value, argument in self._telling.items():
             for at, axis in enumerate(value.type.axes):
-                if axis.size == Size(0, ((symbol, 1),)):
+                if axis.size == size:
                     name = self.fresh(identifier(axis.name) or "n")
                     self.reserve(name)
-                    self._symbols[symbol] = name
+                    self._symbols[size] = name
                     self._shapes.setdefault(argument, {})[at] = name
                     return py.ref(name)
-        return self._derived(symbol)
+        return None
 
     def _derived(self, symbol: str) -> Expr:
-        quotient = re.fullmatch(r"ceil\((\w+)/(\d+)\)", symbol)
-        if quotient:
-            return py.unary("-", py.binary(py.unary("-", self._symbol(quotient[1])), "//", int(quotient[2])))
+        parts = quotient(symbol)
+        if parts:
+            return py.unary("-", py.binary(py.unary("-", self.size(parts[0])), "//", parts[1]))
+        alone = Size(0, ((symbol, 1),))
         for name, value in self._owners.items():
             for at, axis in enumerate(value.type.axes if value is not None else ()):
-                if axis.size == Size(0, ((symbol, 1),)):
+                if axis.size == alone:
                     return py.index(py.ref(f"{name}.shape"), at)
+        for value in self._telling:
+            for axis in value.type.axes:
+                more = (axis.size - alone).known
+                if more is not None and (told := self._told(axis.size)) is not None:
+                    return py.binary(told, "-", more)
         raise BackendError(f"{self.owner.name}: nothing at hand tells the size {symbol}")
 
     def sizes(self) -> list[Statement]:

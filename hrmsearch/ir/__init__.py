@@ -10,6 +10,8 @@ from hrmsearch.ir.graph import Op as Op
 from hrmsearch.ir.graph import Region as Region
 from hrmsearch.ir.graph import Value as Value
 from hrmsearch.ir.graph import join_path as join_path
+from hrmsearch.ir.graph import keyed_params as keyed_params
+from hrmsearch.ir.graph import moves as moves
 from hrmsearch.ir.init import generator as generator
 from hrmsearch.ir.init import initial_params as initial_params
 from hrmsearch.ir.parser import parse as parse

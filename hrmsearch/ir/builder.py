@@ -1,7 +1,7 @@
 """Builds graphs: appends typed operations to a region and turns block definitions into shared functions."""
 
 import inspect
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,13 +20,14 @@ class Context:
     """What every block may know of the model around it.
 
     dim: the width of the stream (D). window: the most tokens in a window (W). vocabulary: classes of tokens and logits
-    (C). init: the default rule for weights, resolved per parameter.
+    (C). init: the default rule for weights, resolved per parameter. keys: how many different keys an input can hold.
     """
 
     dim: int
     window: int
     vocabulary: int
     init: Any = "lecun_normal"
+    keys: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(slots=True)
@@ -78,9 +79,14 @@ class Builder:
         """Declare an input of the graph."""
         return self.append(Op("input", (), {"name": name}, place=self.place), name, type).result
 
-    def param(self, path: str, axes: Sequence[Axis], init: Any = None, *, trainable: bool = True) -> Value:
-        """Declare a parameter under a relative path; `init` is a resolved rule (see `ir.init`)."""
-        attrs = {"path": path, "init": init, "trainable": trainable}
+    def param(
+        self, path: str, axes: Sequence[Axis], init: Any = None, *, trainable: bool = True, keyed: str | None = None
+    ) -> Value:
+        """Declare a parameter under a relative path; `init` is a resolved rule (see `ir.init`).
+
+        keyed: the input that holds keys of its rows, for a table of which a step moves the rows that occurred only.
+        """
+        attrs = {"path": path, "init": init, "trainable": trainable} | ({"keyed": keyed} if keyed else {})
         type_ = Type(DType.COMPUTE, tuple(axes))
         return self.append(Op("param", (), attrs, place=self.place), path.replace(".", "_"), type_).result
 
@@ -166,7 +172,7 @@ class Builder:
         """Give an axis another name."""
         return self.op("rename", x, axis=name, into=into)
 
-    def slice(self, x: Value, name: str, start: int, size: int | Size, into: str = "", hint: str = "") -> Value:
+    def slice(self, x: Value, name: str, start: int, size: int | str | Size, into: str = "", hint: str = "") -> Value:
         """Take `size` positions from `start` along an axis; a negative start counts from its end."""
         attrs: dict[str, Any] = {"axis": name, "start": start, "size": _plain(Size.of(size)), "into": into or name}
         return self.op("slice", x, name=hint, **attrs)

@@ -168,6 +168,18 @@ class Graph:
         return found
 
 
+def moves(param: Op) -> str:
+    """Return how a parameter moves: `trained` by the optimiser, `keyed` by row, or `fixed` for ever."""
+    if not param.attrs.get("trainable", True):
+        return "fixed"
+    return "keyed" if "keyed" in param.attrs else "trained"
+
+
+def keyed_params(graph: Graph) -> dict[str, str]:
+    """Return the paths of the tables that move by row, each with the input that holds keys of rows."""
+    return {path: op.attrs["keyed"] for path, op in graph.params.items() if "keyed" in op.attrs}
+
+
 def join_path(prefix: str, name: str) -> str:
     """Return a parameter's path below a prefix."""
     return f"{prefix}.{name}" if prefix else name

@@ -1,7 +1,7 @@
 """Types of IR values: a dtype and named axes, `compute[B, T, D:64]`.
 
 An axis has a name, which says its role, and a size. Widths are integers; B, T and chunk counts stay symbolic. A size is
-affine in its symbols, and a symbol is a name or a quotient rounded up: `T`, `T+2`, `16*ceil(T/16)`.
+affine in its symbols, and a symbol is a name or a quotient rounded up: `T`, `T+2`, `16*ceil(T/16)`, `ceil((T+2)/16)`.
 """
 
 import re
@@ -44,8 +44,9 @@ class DType(StrEnum):
         return self in (DType.COMPUTE, DType.WIDE)
 
 
-_TERM = re.compile(r"(?:(\d+)\*)?(ceil\(\w+/\d+\)|[A-Za-z]\w*)|(\d+)")
-_CEIL = re.compile(r"ceil\((\w+)/(\d+)\)")
+_QUOTIENT = r"ceil\((?:\w+|\(\w+\+\d+\))/\d+\)"
+_TERM = re.compile(rf"([+-]?)(?:(?:(\d+)\*)?({_QUOTIENT}|[A-Za-z]\w*)|(\d+))(?![\w*/(])")
+_CEIL = re.compile(r"ceil\(\(?([^/)]+)\)?/(\d+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +63,14 @@ class Size:
             return value
         if isinstance(value, int):
             return cls(value)
-        total = cls()
-        for part in value.replace("-", "+-").split("+"):
-            if not part:
-                continue
-            sign, text = (-1, part[1:]) if part.startswith("-") else (1, part)
-            match = _TERM.fullmatch(text)
-            if match is None:
+        total, at = cls(), 0
+        while at < len(value) or not value:
+            match = _TERM.match(value, at)
+            if match is None or (at > 0 and not match[1]):
                 raise GraphError(f"cannot read the size {value!r}")
-            coefficient, symbol, number = match.groups()
+            sign, coefficient, symbol, number = match.groups()
             term = cls(int(number)) if number else cls(0, ((symbol, int(coefficient or 1)),))
-            total = total + term * sign
+            total, at = total + term * (-1 if sign == "-" else 1), match.end()
         return total
 
     def __add__(self, other: "int | Size") -> "Size":
@@ -97,7 +95,11 @@ class Size:
     @property
     def symbols(self) -> frozenset[str]:
         """The base symbols this size depends on: `T` for `ceil(T/16)`."""
-        return frozenset(m[1] if (m := _CEIL.fullmatch(s)) else s for s, _ in self.terms)
+        found: set[str] = set()
+        for symbol, _ in self.terms:
+            parts = quotient(symbol)
+            found |= parts[0].symbols if parts else {symbol}
+        return frozenset(found)
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         """Return the integer for given base symbols, such as `{"B": 2, "T": 64}`."""
@@ -107,14 +109,11 @@ class Size:
         """Return the size as a sympy expression over positive integer symbols."""
         import sympy
 
-        def symbol(name: str) -> Any:
-            return sympy.Symbol(name, positive=True, integer=True)
-
         total: Any = sympy.Integer(self.constant)
         for name, coefficient in self.terms:
-            match = _CEIL.fullmatch(name)
-            base = sympy.ceiling(symbol(match[1]) / int(match[2])) if match else symbol(name)
-            total += coefficient * base
+            parts = quotient(name)
+            symbol = sympy.Symbol(name, positive=True, integer=True)
+            total += coefficient * (sympy.ceiling(parts[0].symbolic() / parts[1]) if parts else symbol)
         return total
 
     def __str__(self) -> str:
@@ -125,17 +124,23 @@ class Size:
 
 
 def _evaluate(symbol: str, sizes: Mapping[str, int]) -> int:
+    parts = quotient(symbol)
+    return sizes[symbol] if parts is None else -(-parts[0].evaluate(sizes) // parts[1])
+
+
+def quotient(symbol: str) -> tuple[Size, int] | None:
+    """Return what a symbol such as `ceil(T/16)` divides by what; None for one that is a name."""
     match = _CEIL.fullmatch(symbol)
-    return sizes[symbol] if match is None else -(-sizes[match[1]] // int(match[2]))
+    return None if match is None else (Size.of(match[1]), int(match[2]))
 
 
 def ceil_div(size: Size, by: int) -> Size:
-    """Return `ceil(size / by)`; the size is an integer or a lone symbol."""
+    """Return `ceil(size / by)`; the size is an integer or a name, with or without a number added."""
     if size.known is not None:
         return Size(-(-size.known // by))
-    if size.constant or len(size.terms) != 1 or size.terms[0][1] != 1:
+    if size.constant < 0 or len(size.terms) != 1 or size.terms[0][1] != 1 or quotient(size.terms[0][0]):
         raise GraphError(f"cannot divide the size {size} into chunks")
-    return Size(0, ((f"ceil({size.terms[0][0]}/{by})", 1),))
+    return Size(0, ((f"ceil(({size})/{by})" if size.constant else f"ceil({size}/{by})", 1),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from hrmsearch.analyses import Cost
 from hrmsearch.analyses.amount import Amount
 from hrmsearch.analyses.cost import PassCost
-from hrmsearch.ir import Graph, Op
+from hrmsearch.ir import Graph, Op, moves
 from hrmsearch.ir.types import Size
 from hrmsearch.report.numbers import count, scaled, size
 from hrmsearch.report.table import Table
@@ -17,14 +17,14 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def parameters(graph: Graph) -> int:
-    """Return how many numbers train; shared ones count once."""
-    return sum(_entries(op) for op in graph.params.values() if op.attrs["trainable"])
+    """Return how many numbers the optimiser trains; shared ones count once."""
+    return sum(_entries(op) for op in graph.params.values() if moves(op) == "trained")
 
 
 def parameter_table(graph: Graph) -> Table:
-    """Return the parameters in order of first use; those that never train are marked and not in the total."""
+    """Return the parameters in order of first use; those that the optimiser does not train are marked, not counted."""
     rows = [
-        (path, _shape(op), _rule(op.attrs["init"]), "" if op.attrs["trainable"] else "fixed", count(_entries(op)))
+        (path, _shape(op), _rule(op.attrs["init"]), moves(op).replace("trained", ""), count(_entries(op)))
         for path, op in graph.params.items()
     ]
     total = ("total", "", "", "", count(parameters(graph)))
@@ -82,6 +82,7 @@ def cost_record(cost: Cost, batch: int, tokens: int) -> dict[str, Any]:
     return {
         "params": cost.params,
         "fixed_params": cost.fixed,
+        **({"keyed_params": cost.keyed} if cost.keyed else {}),
         "flops_per_token": sum(one.training.at(row) for one in cost.passes) / tokens,
         "state_bytes": cost.state.at(row),
         "activation_bytes": max(one.activations.at(row) for one in cost.passes),

@@ -18,16 +18,27 @@ Ids = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Windows of one split in document order: `tokens` and the `targets` they predict, both i32[N, W]."""
+    """Windows of one split in document order: `tokens` and the `targets` they predict, both i32[N, W].
+
+    puzzles: i32[N], which puzzle each window is of, where a task has puzzles.
+    """
 
     tokens: Ids
     targets: Ids
+    puzzles: Ids | None = None
 
     def __post_init__(self) -> None:
         if self.tokens.shape != self.targets.shape or self.tokens.ndim != 2:
             raise DataError(f"tokens {self.tokens.shape} and targets {self.targets.shape} must both be [N, W]")
-        for array in (self.tokens, self.targets):
+        if self.puzzles is not None and self.puzzles.shape != self.tokens.shape[:1]:
+            raise DataError(f"puzzles {self.puzzles.shape} must be [N] for {len(self.tokens)} windows")
+        for array in self.rows(slice(None)).values():
             array.setflags(write=False)
+
+    def rows(self, which: Any) -> dict[str, Ids]:
+        """Return some of the windows, as the inputs that graphs know them by."""
+        found = {"tokens": self.tokens[which], "targets": self.targets[which]}
+        return found if self.puzzles is None else {**found, "puzzle": self.puzzles[which]}
 
     @classmethod
     def of_text(cls, ids: Ids, window: int, place: str) -> "Split":
@@ -142,6 +153,11 @@ class Task(Kind, family="task"):
         Targets that do not count are then IGNORE.
         """
         return False
+
+    @property
+    def puzzles(self) -> int:
+        """How many puzzles there are to tell apart; each row then has the number of its own, from 0."""
+        return 0
 
     @property
     def bottleneck(self) -> bool:

@@ -22,7 +22,7 @@ Plan = list[tuple[int, NDArray[np.intp]]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Named arrays, i32[B, W] each, and the lifetime to restore in every row before their first pass."""
+    """Named arrays with a row axis first, and the lifetime to restore in every row before their first pass."""
 
     arrays: dict[str, Ids]
     reset: Lifetime
@@ -109,5 +109,4 @@ def _batch(sections: Sequence[Split], plan: Plan, index: int) -> Batch:
     # State has one row per batch row, so another number of rows cannot take it over.
     continues = before == section and len(last) == len(windows)
     split = sections[section]
-    arrays = {"tokens": split.tokens[windows], "targets": split.targets[windows]}
-    return Batch(arrays, Lifetime.WINDOW if continues else Lifetime.STREAM)
+    return Batch(split.rows(windows), Lifetime.WINDOW if continues else Lifetime.STREAM)

@@ -47,6 +47,15 @@ def _memories(draw: st.DrawFn, places: list[str], wish: Wish) -> list[Data]:
 
 
 @st.composite
+def _puzzle(draw: st.DrawFn, dim: int) -> Data:
+    width = draw(st.integers(1, 2 * dim))
+    positions = st.sampled_from(["none", -(-width // dim), 3])
+    return {"at": "prepend", "kind": "puzzle", "width": width, "optimizer": {"lr": 0.1}} | {
+        **maybe(draw, {"positions": positions, "init": st.just({"normal": 0.5})})
+    }
+
+
+@st.composite
 def _nests(draw: st.DrawFn) -> dict[str, Any]:
     passes = draw(st.integers(1, 3))
     if draw(st.booleans()):
@@ -79,9 +88,17 @@ def spec_data(draw: st.DrawFn, *, sound: bool | None = None, smooth: bool = Fals
     }
     if draw(st.booleans()):
         model["q_head"] = {"read": streams[-1], "pool": draw(st.sampled_from(["mean", "first"])), "outputs": 2}
+    puzzles = draw(st.integers(0, 3))
+    if puzzles and draw(st.booleans()):
+        memory.append(draw(_puzzle(model["dim"])))
     # a carry that outlives its loader is unsound whatever the graph does
     loaders = ["contiguous"] if sound and "stream" in _lifetimes([core, memory]) else ["shuffled", "contiguous"]
-    task = {"kind": "toy", "window": draw(st.integers(2, 6)), "loader": draw(st.sampled_from(loaders))}
+    task = {
+        "kind": "toy",
+        "window": draw(st.integers(2, 6)),
+        "loader": draw(st.sampled_from(loaders)),
+        "kinds": puzzles,
+    }
     loss = {"kind": draw(st.sampled_from(sorted(kinds("loss")))), **maybe(draw, _LOSS)}
     train = {"batch": draw(st.integers(1, 3)), "epochs": 1, "optimizer": {"kind": "adamw"}}
     return {

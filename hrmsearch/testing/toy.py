@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from hrmsearch.ir import generator
 from hrmsearch.tasks.base import Split, Task, TaskData
@@ -14,6 +15,8 @@ from hrmsearch.tasks.base import Split, Task, TaskData
 
 class Toy(Task):
     """Tokens in which each one is the sum of the two before it, modulo the vocabulary, with noise.
+
+    kinds: how many puzzles there are; windows take turns in belonging to them, which tells nothing of their tokens.
 
     Learnable in a few steps, and every split is drawn from `seed`, so no file is needed.
     """
@@ -24,7 +27,13 @@ class Toy(Task):
     classes: PositiveInt = Field(default=5, ge=2)
     windows: PositiveInt = 6
     noise: float = Field(default=0.1, ge=0.0, le=1.0)
+    kinds: NonNegativeInt = 0
     seed: int = 0
+
+    @property
+    def puzzles(self) -> int:
+        """What `kinds` says."""
+        return self.kinds
 
     @property
     def vocabulary(self) -> int:
@@ -51,4 +60,7 @@ class Toy(Task):
         for _ in range(self.windows * self.window - 1):
             follows = (ids[-1] + ids[-2]) % self.classes
             ids.append(int(rng.integers(self.classes)) if rng.random() < self.noise else follows)
-        return Split.of_text(np.array(ids, np.int32), self.window, f"toy {name}")
+        split = Split.of_text(np.array(ids, np.int32), self.window, f"toy {name}")
+        if not self.kinds:
+            return split
+        return replace(split, puzzles=np.arange(len(split), dtype=np.int32) % self.kinds)

@@ -1,8 +1,9 @@
 """From a spec and its graph to an executable that trains or judges, by one road for every caller."""
 
-from hrmsearch.ir import Graph
+from hrmsearch.ir import Graph, keyed_params, moves
+from hrmsearch.lowering import memory_prefix
 from hrmsearch.optim.base import Optimizer
-from hrmsearch.runtime import Executable, Options, Training, load_backend, prepared
+from hrmsearch.runtime import Executable, KeyedRule, Options, Training, load_backend, prepared
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.options import RunOptions
 
@@ -36,8 +37,17 @@ def source_for(spec: Spec, graph: Graph, options: RunOptions) -> str:
 def training_of(spec: Spec, graph: Graph) -> Training:
     """Return how a spec moves its parameters; those that are not trainable have no weight decay either."""
     optimizer = optimizer_of(spec)
-    trained = [path for path, op in graph.params.items() if op.attrs.get("trainable", True)]
-    return Training(optimizer.rule(), optimizer.decays(trained), spec.train.clip, spec.train.ema)
+    trained = [path for path, op in graph.params.items() if moves(op) == "trained"]
+    keyed = {path: _by_row(spec, path, optimizer.lr) for path in keyed_params(graph)}
+    return Training(optimizer.rule(), optimizer.decays(trained), spec.train.clip, spec.train.ema, keyed)
+
+
+def _by_row(spec: Spec, path: str, lr: float) -> KeyedRule:
+    """Return how a keyed table moves: as the memory says that holds it, with the schedule of the learning rate `lr`."""
+    held = {memory_prefix(i): memory for i, memory in enumerate(spec.model.memory)}
+    optimizer = held[path.partition(".")[0]].optimizer
+    assert isinstance(optimizer, Optimizer)
+    return KeyedRule(optimizer.rule(), optimizer.decays([path])[path], optimizer.lr / lr)
 
 
 def optimizer_of(spec: Spec) -> Optimizer:

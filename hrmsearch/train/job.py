@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from hrmsearch import passes
 from hrmsearch.analyses import Cost, Diagnostic, cost
-from hrmsearch.ir import Graph
+from hrmsearch.ir import Graph, moves
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.base import Control, Task, TaskData
@@ -71,8 +71,8 @@ class Plan:
 
     @cached_property
     def params(self) -> int:
-        """Number of parameters."""
-        return sum(prod(op.result.type.shape({})) for op in self.graph.params.values())
+        """Number of parameters that the optimiser trains."""
+        return sum(prod(op.result.type.shape({})) for op in self.graph.params.values() if moves(op) == "trained")
 
     @cached_property
     def cost(self) -> Cost:

@@ -14,7 +14,7 @@ from hrmsearch.train.compiling import optimizer_of
 from hrmsearch.train.interrupting import Interrupted, Wish
 from hrmsearch.train.job import Job
 from hrmsearch.train.metrics import MetricsFile
-from hrmsearch.train.nest import Group, group_length, groups, rows_of
+from hrmsearch.train.nest import Group, fitting, group_length, groups, rows_of
 from hrmsearch.train.progress import Progress
 from hrmsearch.train.schedule import learning_rate
 from hrmsearch.train.scores import Score
@@ -85,7 +85,7 @@ class Trainer:
         plan, p = self._job.plan, self.progress
         nest, sections = plan.graph.nest, plan.data.train(self._job.seed, p.epoch)
         batches = train_batches(sections, nest.loader, plan.batch, self._job.seed, p.epoch, p.batch)
-        for group in groups(batches, group_length(nest)):
+        for group in groups(fitting(batches, plan.graph), group_length(nest)):
             self._group(group)
         self._validate()
         self._heed()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from hrmsearch.errors import DataError
-from hrmsearch.ir import Lifetime, Nest
+from hrmsearch.ir import Graph, Lifetime, Nest
 from hrmsearch.runtime import Pass, Span
 from hrmsearch.tasks.loaders import Batch, train_batch_rows
 
@@ -19,6 +19,13 @@ Group = Sequence[Batch]
 def rows_of(batch: Batch) -> int:
     """Return the number of rows of a batch."""
     return len(next(iter(batch.arrays.values())))
+
+
+def fitting(batches: Iterable[Batch], graph: Graph) -> Iterator[Batch]:
+    """Yield batches with the arrays that a graph asks for: not every model tells puzzles apart."""
+    wanted = graph.inputs
+    for batch in batches:
+        yield Batch({name: array for name, array in batch.arrays.items() if name in wanted}, batch.reset)
 
 
 def group_length(nest: Nest) -> int:

@@ -10,7 +10,7 @@ from hrmsearch.runtime import Array, Carry, Executable
 from hrmsearch.tasks.base import Split, Task
 from hrmsearch.tasks.judging import Tally, chosen, of_loss
 from hrmsearch.tasks.loaders import eval_batches
-from hrmsearch.train.nest import passes, rows_of
+from hrmsearch.train.nest import fitting, passes, rows_of
 from hrmsearch.train.scores import Score
 
 
@@ -34,7 +34,7 @@ def score(
     found = [_Pass(graph, task) for _ in range(count or graph.nest.passes)]
     carry: Carry | None = None
     rows = 0
-    for dealt in eval_batches(split, loader or graph.nest.loader, batch):
+    for dealt in fitting(eval_batches(split, loader or graph.nest.loader, batch), graph):
         if carry is None or rows_of(dealt) != rows:
             rows = rows_of(dealt)
             carry = executable.init_carry(rows, split.window)

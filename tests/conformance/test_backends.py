@@ -13,6 +13,7 @@ from hrmsearch.runtime import Array, Executable, Options, Pass, load_backend
 from hrmsearch.spec.load import shipped
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing import specs
+from hrmsearch.testing.inputs import random_inputs
 from hrmsearch_reference import ReferenceExecutable
 from tests.backends import COMPILING, QUICK
 
@@ -30,13 +31,9 @@ def compiled(backend: str, graph: Graph) -> Executable:
 def windows(graph: Graph, rows: int, seed: int, n: int = 2) -> list[Pass]:
     """Return every pass over n consecutive windows; the second window may be shorter than the first."""
     rng = np.random.default_rng(seed)
-    classes = graph.outputs["logits"].type.width("C")
     calls: list[Pass] = []
     for window in range(n):
-        shape = (rows, graph.nest.window)
-        inputs: dict[str, Array] = {
-            name: rng.integers(0, classes, shape, dtype=np.int32) for name in ("tokens", "targets")
-        }
+        inputs = random_inputs(graph, {"B": rows, "T": graph.nest.window}, lambda _: rng)
         for i in range(graph.nest.passes):
             first = Lifetime.STREAM if window == 0 else Lifetime.WINDOW
             calls.append(Pass(inputs, first if i == 0 else Lifetime.NONE, last=i == graph.nest.passes - 1))

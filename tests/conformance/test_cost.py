@@ -21,6 +21,7 @@ from hrmsearch.runtime import Carry, Options, Pass, load_backend
 from hrmsearch.spec.load import shipped
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing import specs
+from hrmsearch.testing.inputs import random_inputs
 
 torch = pytest.importorskip("torch")
 
@@ -42,8 +43,8 @@ PARAMS = {
 
 
 def call(graph: Graph, batch: int, tokens: int, reset: Lifetime) -> Pass:
-    ids = np.zeros((batch, tokens), np.int32)
-    return Pass({name: ids for name in graph.inputs if name != "reset"}, int(reset))
+    rng = np.random.default_rng(0)
+    return Pass(random_inputs(graph, {"B": batch, "T": tokens}, lambda _: rng), int(reset))
 
 
 def counted(model: Any, span: Sequence[Pass], carry: Carry) -> tuple[int, int]:

@@ -32,7 +32,7 @@ def _state(op: Op, _functions: Functions) -> Sequence[Type]:
 
 
 declare(OpDef("input", _declared, attrs=frozenset({"name"}), declared=True, differentiable=False))
-declare(OpDef("param", _param, attrs=frozenset({"path", "init", "trainable"}), declared=True))
+declare(OpDef("param", _param, attrs=frozenset({"path", "init", "trainable", "keyed"}), declared=True))
 declare(OpDef("state", _state, same_flow, frozenset({"path", "lifetime", "commit"}), declared=True))
 
 

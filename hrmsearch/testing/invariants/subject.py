@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from hrmsearch.ir import DType, Graph, Lifetime, generator, initial_params
+from hrmsearch.ir import Graph, Lifetime, generator, initial_params
 from hrmsearch.runtime import Array, Carry, Executable, Pass
 from hrmsearch.spec.model import Spec
+from hrmsearch.testing.inputs import classes_of, random_inputs
 from hrmsearch.testing.invariants.draws import Draws
 
 Outputs = dict[str, Array]
@@ -21,7 +20,7 @@ _SCANNED = 20
 # what holds from pass to pass shows in a few; a nest with many would take minutes
 _PASSES = 4
 _MOVED = 0.1
-_CHUNKED = re.compile(r"ceil\(T/(\d+)\)")
+_CHUNKED = re.compile(r"ceil\(\(?T(?:\+\d+\))?/(\d+)\)")
 
 
 @dataclass(eq=False)
@@ -56,8 +55,7 @@ class Subject:
     @property
     def classes(self) -> int:
         """Number of different tokens; 2 where the graph does not say."""
-        logits = self.graph.outputs.get("logits")
-        return 2 if logits is None else logits.type.axes[-1].size.known or 2
+        return classes_of(self.graph)
 
     @property
     def longest(self) -> int:
@@ -158,19 +156,12 @@ class Case:
     tokens: int
 
     def windows(self, count: int, tokens: int | None = None) -> list[dict[str, Array]]:
-        """Return the inputs of consecutive windows: random tokens and targets, normal numbers elsewhere."""
+        """Return the inputs of consecutive windows, at random."""
         return [self._window(i, self.tokens if tokens is None else tokens) for i in range(count)]
 
     def _window(self, index: int, tokens: int) -> dict[str, Array]:
-        drawn: dict[str, Array] = {}
-        for name, value in self.subject.graph.inputs.items():
-            if name == "reset":
-                continue
-            rng = generator(self.seed, "window", index, name)
-            shape = value.type.shape({"B": self.rows, "T": tokens})
-            whole = value.type.dtype == DType.I32
-            drawn[name] = rng.integers(0, self.subject.classes, shape, np.int32) if whole else rng.normal(size=shape)
-        return drawn
+        sizes = {"B": self.rows, "T": tokens}
+        return random_inputs(self.subject.graph, sizes, lambda name: generator(self.seed, "window", index, name))
 
     def fresh(self) -> Carry:
         """Return a carry of zeros, for a first pass that restores it."""
