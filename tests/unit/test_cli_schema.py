@@ -14,20 +14,24 @@ from ruamel.yaml import YAML
 from hrmsearch.spec.load import shipped
 
 FILE = Path(__file__).parents[2] / "docs" / "schema" / "spec.json"
-PAGE = FILE.parents[1] / "spec.md"
+STUDY, PAGE = FILE.with_name("study.json"), FILE.parents[1] / "spec.md"
 
 
 def read(path: Path) -> Any:
     return YAML(typ="safe").load(path)  # pyright: ignore[reportUnknownMemberType]
 
 
-def errors(data: Any) -> list[str]:
+def errors(data: Any, schema: Path = FILE) -> list[str]:
     jsonschema: Any = pytest.importorskip("jsonschema")
-    validator = jsonschema.Draft202012Validator(json.loads(FILE.read_text(encoding="utf-8")))
+    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
     return [error.message for error in validator.iter_errors(data)]
 
 
-@pytest.mark.parametrize(("file", "options"), [(FILE, []), (PAGE, ["--markdown"])], ids=["schema", "reference"])
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [(FILE, []), (STUDY, ["--study"]), (PAGE, ["--markdown"])],
+    ids=["spec", "study", "reference"],
+)
 def test_the_file_in_the_checkout_is_current(file: Path, options: list[str]) -> None:
     # in a process of its own: kinds that other tests register would be in the schema too
     command = [sys.executable, "-m", "hrmsearch", "schema", *options]
@@ -35,9 +39,10 @@ def test_the_file_in_the_checkout_is_current(file: Path, options: list[str]) -> 
     assert done.stdout == file.read_text(encoding="utf-8"), "write it anew: hrmsearch schema --write"
 
 
-def test_the_file_is_a_json_schema() -> None:
+@pytest.mark.parametrize("file", [FILE, STUDY], ids=["spec", "study"])
+def test_the_file_is_a_json_schema(file: Path) -> None:
     jsonschema: Any = pytest.importorskip("jsonschema")
-    jsonschema.Draft202012Validator.check_schema(json.loads(FILE.read_text(encoding="utf-8")))
+    jsonschema.Draft202012Validator.check_schema(json.loads(file.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("path", shipped().values(), ids=shipped().keys())
