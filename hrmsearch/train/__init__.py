@@ -17,6 +17,7 @@ from hrmsearch.train.probing import start_cost_for as start_cost_for
 from hrmsearch.train.reproducing import Comparison as Comparison
 from hrmsearch.train.reproducing import reproduce as reproduce
 from hrmsearch.train.running import run as run
+from hrmsearch.train.running import run_seed as run_seed
 from hrmsearch.train.sampling import sample as sample
 from hrmsearch.train.scores import Identity as Identity
 from hrmsearch.train.scores import Score as Score
@@ -29,3 +30,4 @@ from hrmsearch.train.watch import SeedStarted as SeedStarted
 from hrmsearch.train.watch import Silent as Silent
 from hrmsearch.train.watch import Step as Step
 from hrmsearch.train.watch import Watcher as Watcher
+from hrmsearch.train.workshop import Workshop as Workshop

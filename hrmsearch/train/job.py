@@ -1,7 +1,7 @@
 """One seed of one spec on one corpus: what every part of its training needs to know, and nothing that changes."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from math import prod
@@ -20,6 +20,9 @@ from hrmsearch.train.options import RunOptions
 
 #: fields that no number of a result depends on; the seed is recorded apart
 _IDLE: Final = (("about",), ("accept",), ("seeds",), ("train", "checkpoint"))
+
+#: cached facts of a plan that do not depend on how the model is trained
+_OF_STRUCTURE: Final = ("data_hash", "controls", "params", "cost")
 
 
 def spec_hash(spec: Spec) -> str:
@@ -48,6 +51,13 @@ class Plan:
     data: TaskData
     options: RunOptions
     diagnostics: tuple[Diagnostic, ...] = ()
+
+    def twin(self, spec: Spec) -> "Plan":
+        """Return the plan of another spec of the same structure and data, with what follows from those."""
+        other = replace(self, spec=spec)
+        # asked of this plan, so that they are computed once for all twins
+        vars(other).update({name: getattr(self, name) for name in _OF_STRUCTURE})
+        return other
 
     @property
     def task(self) -> Task:

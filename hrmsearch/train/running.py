@@ -2,23 +2,22 @@
 
 from typing import Any
 
-from hrmsearch.analyses import Diagnostic, validate
-from hrmsearch.errors import DivergedError, UnsoundError
+from hrmsearch.errors import DivergedError
 from hrmsearch.files import write
-from hrmsearch.ir import Graph, text
-from hrmsearch.lowering import lower
+from hrmsearch.ir import text
 from hrmsearch.spec.load import render
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.loaders import train_batch_rows
 from hrmsearch.train import checkpoint, manifest
-from hrmsearch.train.compiling import compile_for, prepared_for, source_for
+from hrmsearch.train.compiling import prepared_for, source_for
 from hrmsearch.train.files import RunFolder
 from hrmsearch.train.interrupting import Interrupted, Wish, listening
-from hrmsearch.train.job import Job, Plan
+from hrmsearch.train.job import Job
 from hrmsearch.train.loop import Trainer
 from hrmsearch.train.options import RunOptions
 from hrmsearch.train.scores import SeedResult
 from hrmsearch.train.watch import SeedStarted, Watcher
+from hrmsearch.train.workshop import Workshop
 
 
 def run(spec: Spec, options: RunOptions, watcher: Watcher) -> list[SeedResult]:
@@ -36,31 +35,21 @@ def run(spec: Spec, options: RunOptions, watcher: Watcher) -> list[SeedResult]:
     folders = {seed: RunFolder(options.out / spec.name / f"seed-{seed}") for seed in spec.seeds}
     for folder in folders.values():
         folder.refuse_if_foreign() if options.resume else folder.refuse_if_used()
-    graph = lower(spec)
-    diagnostics = _sound(graph, spec)
-    data = spec.task.load()
-    watcher.headline(data.headline)
-    for one in diagnostics:
+    shop = Workshop(options)
+    plan = shop.plan(spec)
+    watcher.headline(plan.data.headline)
+    for one in plan.diagnostics:
         state = f"accepted: {one.accepted}" if one.accepted else one.severity
         watcher.note(f"{one.code} {one.name} at {one.place} ({state}): {one.message}")
-    plan = Plan(spec, graph, data, options, diagnostics)
     with listening() as wish:
-        return [_seed(Job(plan, seed, folder), watcher, wish) for seed, folder in folders.items()]
+        return [run_seed(Job(plan, seed, folder), shop, watcher, wish) for seed, folder in folders.items()]
 
 
-def _sound(graph: Graph, spec: Spec) -> tuple[Diagnostic, ...]:
-    """Return what the analyses found; raises UnsoundError where that forbids training."""
-    found = tuple(validate(graph, spec))
-    stopping = [str(one) for one in found if one.stops]
-    if stopping:
-        codes = ", ".join(sorted({one.code for one in found if one.stops}))
-        hint = f"not trained: mend the spec, or accept {codes} in it with a reason (accept: {{HS...: why}})"
-        raise UnsoundError("\n\n".join([*stopping, hint]))
-    return found
+def run_seed(job: Job, shop: Workshop, watcher: Watcher, wish: Wish) -> SeedResult:
+    """Train one seed into its folder and return its result; with `options.resume` go on with it, or report it.
 
-
-def _seed(job: Job, watcher: Watcher, wish: Wish) -> SeedResult:
-    """Train one seed, go on with it, or report it."""
+    Raises what `run` does.
+    """
     if wish.signal is not None:
         raise Interrupted(wish.signal, job.folder.path, 0)
     found = _found(job) if job.plan.options.resume else None
@@ -68,7 +57,7 @@ def _seed(job: Job, watcher: Watcher, wish: Wish) -> SeedResult:
         job.folder.remove_checkpoint()
         result = SeedResult.of(job.folder.path, found)
     else:
-        result = _train(job, _checkpoint(job, watcher), watcher, wish)
+        result = _train(job, shop, _checkpoint(job, watcher), watcher, wish)
     watcher.finished(result)
     return result
 
@@ -91,10 +80,8 @@ def _checkpoint(job: Job, watcher: Watcher) -> checkpoint.Checkpoint | None:
     return None
 
 
-def _train(job: Job, start: checkpoint.Checkpoint | None, watcher: Watcher, wish: Wish) -> SeedResult:
-    plan = job.plan
-    executable = compile_for(plan.spec, plan.graph, plan.options)
-    judge = compile_for(plan.spec, plan.graph, plan.options, training=False)
+def _train(job: Job, shop: Workshop, start: checkpoint.Checkpoint | None, watcher: Watcher, wish: Wish) -> SeedResult:
+    executable, judge = shop.executables(job.plan)
     described = manifest.describe(job)
     _write_description(job, described)
     trainer = Trainer(job, executable, judge, watcher, wish)
