@@ -9,7 +9,7 @@ from hrmsearch.report.evidence import Evidence
 from hrmsearch.report.numbers import count, duration, scaled, size
 from hrmsearch.report.runs import Trained
 from hrmsearch.report.table import Table
-from hrmsearch.spec.load import as_yaml
+from hrmsearch.spec.load import dump
 
 _CONDITIONS = ("backend", "device", "precision", "optimize", "threads")
 
@@ -71,4 +71,4 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 def rendered_spec(trained: Trained) -> Code:
     """Return the spec of a manifest with every default, as it was resolved; seeds are those of the command."""
-    return Code(as_yaml(trained.seeds[0].manifest["spec"]), "the spec with every default")
+    return Code(dump(trained.seeds[0].manifest["spec"]), "the spec with every default")

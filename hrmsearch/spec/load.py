@@ -72,11 +72,11 @@ def from_source(source: Source, overrides: Sequence[str] = ()) -> Spec:
 
 def render(spec: Spec) -> str:
     """Return the spec as YAML with every default written out; it loads as the same spec."""
-    return as_yaml(resolved(spec))
+    return dump(resolved(spec))
 
 
-def as_yaml(data: Any) -> str:
-    """Return plain data as the YAML in which resolved specs are written."""
+def dump(tree: Any) -> str:
+    """Return plain data as YAML for people to read."""
     from io import StringIO
 
     from ruamel.yaml import YAML
@@ -86,7 +86,7 @@ def as_yaml(data: Any) -> str:
     yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     yaml.width = 120
     stream = StringIO()
-    yaml.dump(data, stream)  # pyright: ignore[reportUnknownMemberType]
+    yaml.dump(tree, stream)  # pyright: ignore[reportUnknownMemberType]
     return stream.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""`hrmsearch schema`: the languages of specs and study files as JSON Schemas for editors, and a reference for people."""
+"""`hrmsearch schema`: the JSON Schemas of specs and study files, for editors, and a reference of specs for people."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,7 @@ import click
 @click.command("schema")
 @click.option("--study", is_flag=True, help="Of study files, which `hrmsearch sweep` runs.")
 @click.option("--markdown", is_flag=True, help="Print the reference of specs instead, for people.")
-@click.option(
-    "--write", is_flag=True, help="Write docs/schema and docs/spec.md of the checkout, which shipped files name."
-)
+@click.option("--write", is_flag=True, help="Write docs/schema and docs/spec.md of the checkout.")
 def command(study: bool, markdown: bool, write: bool) -> None:
     """Print the JSON Schema of specs, for editors."""
     if not write:
