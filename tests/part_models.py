@@ -21,7 +21,8 @@ model:
   head: $head
   q_head: $q_head
 nest: {passes: $passes, backprop: {passes: $passes}}
-task: {kind: toy, window: 4, loader: contiguous}
+loss: {kind: $loss}
+task: {kind: toy, window: 4, loader: contiguous, kinds: $puzzles}
 accept: {HS101: an autoencoder reads the last token, HS102: a memory is trained by a later window}
 """
 LEVELS = """
@@ -40,10 +41,18 @@ def levels(lifetime: str, start: str) -> str:
     return Template(LEVELS).substitute(lifetime=lifetime, start=start)
 
 
-def model(core: str, head: str = LAST, memory: str = "", q_head: str = "none", passes: int = 1) -> str:
+def model(
+    core: str,
+    head: str = LAST,
+    memory: str = "",
+    q_head: str = "none",
+    loss: str = "cross_entropy",
+    passes: int = 1,
+    puzzles: int = 0,
+) -> str:
     """Return a spec of these parts."""
     parts = {"core": f"{{{core}}}", "head": f"{{{head}}}", "memory": f"[{memory and f'{{{memory}}}'}]"}
-    return Template(SPEC).substitute(parts, q_head=q_head, passes=passes)
+    return Template(SPEC).substitute(parts, q_head=q_head, loss=loss, passes=passes, puzzles=puzzles)
 
 
 def stack(block: str, head: str = LAST, memory: str = "") -> str:
@@ -68,6 +77,7 @@ MIXERS = {
 }
 INFINI = "kind: infini, heads: 2, lifetime: stream, commit: last_pass"
 RECURRENT = "kind: recurrent, lifetime: stream, commit: last_pass, mixer: {kind: hl_kernel}"
+PUZZLE = "at: prepend, kind: puzzle, width: 6, init: {normal: 1.0}, optimizer: {lr: 0.02}"
 ATTENTION = "kind: transformer, mixer: {kind: attention, heads: 2}"
 MODELS = {
     **MIXERS,
@@ -87,4 +97,7 @@ MODELS = {
         ATTENTION, memory=f"at: output, {INFINI}, update: delta, chunk: 2, local: false, gate: token, residual: false"
     ),
     "recurrent memory": stack(ATTENTION, memory=f"at: input, {RECURRENT}"),
+    "puzzle": model(
+        f"kind: stack, blocks: [{{{ATTENTION}}}]", memory=PUZZLE, loss="stablemax_cross_entropy", puzzles=3
+    ),
 }

@@ -163,6 +163,7 @@ _RULES: Mapping[str, _Rule] = {
     "sin": _unary(lambda b, g, x: g * b.op("cos", x)),
     "cos": _unary(lambda b, g, x: -(g * b.op("sin", x))),
     "tanh": _unary(lambda b, g, y: g * (1.0 - y * y), of_result=True),
+    "atan": _unary(lambda b, g, x: g / (1.0 + x * x)),
     "sigmoid": _unary(lambda b, g, y: g * y * (1.0 - y), of_result=True),
     "softplus": _unary(lambda b, g, x: g * b.sigmoid(x)),
     "erf": _unary(lambda b, g, x: 2.0 / math.sqrt(math.pi) * g * b.exp(-(x * x))),

@@ -24,10 +24,11 @@ def windows(graph: Graph) -> list[list[Pass]]:
     rng = np.random.default_rng(0)
     spans: list[list[Pass]] = []
     for begins in ([3, 3], [3, 2]):
-        inputs = {name: rng.integers(0, 5, (ROWS, 4), dtype=np.int32) for name in ("tokens", "targets")}
+        tokens = {name: rng.integers(0, 5, (ROWS, 4), dtype=np.int32) for name in ("tokens", "targets")}
+        keys = {"puzzle": rng.integers(0, 3, ROWS, dtype=np.int32)} if "puzzle" in graph.inputs else {}
         resets = [begins, *[[0, 0]] * (graph.nest.passes - 1)]
         last = len(resets) - 1
-        spans.append([Pass(inputs, np.array(reset, np.int8), i == last) for i, reset in enumerate(resets)])
+        spans.append([Pass(tokens | keys, np.array(reset, np.int8), i == last) for i, reset in enumerate(resets)])
     return spans
 
 

@@ -8,8 +8,8 @@ from hrmsearch.ir.types import DType
 
 _CALLS: Mapping[str, str] = {
     "exp": "power", "log": "logarithm", "log1p": "logarithm1p", "expm1": "powerm1", "sqrt": "root", "sin": "sine",
-    "cos": "cosine", "tanh": "tangent", "sigmoid": "logistic", "softplus": "softplus", "erf": "error",
-    "abs": "magnitude", "sign": "sign", "maximum": "maximum", "minimum": "minimum", "where": "where",
+    "cos": "cosine", "tanh": "tangent", "atan": "arctangent", "sigmoid": "logistic", "softplus": "softplus",
+    "erf": "error", "abs": "magnitude", "sign": "sign", "maximum": "maximum", "minimum": "minimum", "where": "where",
 }  # fmt: skip
 _SIGNS: Mapping[str, str] = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "equal": "==", "and": "&", "or": "|",

@@ -80,6 +80,7 @@ FLOAT = """
 EACH(root, __builtin_sqrtf(x))
 EACH(sine, sinf(x))
 EACH(cosine, cosf(x))
+EACH(arctangent, atanf(x))
 EACH(error, erff(x))
 INLINE V magnitude(V x) { return (V)((I)x & 0x7fffffff); }
 /* e^x = 2^k e^r; the power in two factors, so that neither overflows before the product does */
@@ -150,6 +151,7 @@ DOUBLE = """
 EACH(root, __builtin_sqrt(x))
 EACH(sine, sin(x))
 EACH(cosine, cos(x))
+EACH(arctangent, atan(x))
 EACH(error, erf(x))
 EACH(power, exp(x))
 EACH(logarithm, log(x))
