@@ -18,7 +18,7 @@ _COSTS: Final = {
     "tinygrad": "no tinygrad backend: pip install 'hrmsearch[tinygrad]'",
     "matplotlib": "no figures: pip install 'hrmsearch[plots]'",
     "optuna-dashboard": "no dashboard for studies: pip install 'hrmsearch[dashboard]'",
-    "cc": "recurrences run 2 to 30 times slower on the CPU, and no torch.compile: install gcc or clang",
+    "cc": "models that recur train 2 to 4 times slower on the CPU, and no torch.compile: install gcc or clang",
     "clang": "tinygrad's CPU device needs it: apt-get install clang",
     "nvcc": "nothing that runs here; the tests compile printed CUDA kernels with it",
 }
