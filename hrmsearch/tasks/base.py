@@ -60,6 +60,15 @@ class Split:
         return self.tokens.shape[1]
 
     @property
+    def text(self) -> Ids | None:
+        """The i32[n] ids that `of_text` cuts into these windows; None where no running text gives them."""
+        tokens, targets = self.tokens, self.targets
+        inside = np.array_equal(tokens[:, 1:], targets[:, :-1])
+        if not inside or not np.array_equal(tokens[1:, 0], targets[:-1, -1]):
+            return None
+        return np.append(tokens, targets[-1, -1])
+
+    @property
     def judged(self) -> int:
         """Number of targets that count."""
         return int(np.count_nonzero(self.targets != IGNORE))

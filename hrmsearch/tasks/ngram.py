@@ -10,21 +10,37 @@ counts run through the whole training text across windows, and in scoring h neve
 the models it is compared with do not either.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrmsearch.tasks.base import Control, Ids, Split
 
+#: the longest grams that controls have
+ORDERS: Final = 5
 _NAMES = {1: "unigram", 2: "bigram", 3: "trigram"}
+#: a gram is one signed integer of 64 bits
+_BITS: Final = 63
 
 
-def controls(train: Ids, splits: Mapping[str, Split], size: int, orders: int = 5) -> list[Control]:
+def most_orders(size: int) -> int:
+    """Return the longest grams that can be counted over an alphabet of this size, at most ORDERS."""
+    return min(ORDERS, int(_BITS / math.log2(size))) if size > 1 else ORDERS
+
+
+def controls(train: Ids, splits: Mapping[str, Split], size: int, orders: int = ORDERS) -> list[Control]:
     """Return Witten-Bell controls of orders 1 to `orders`, trained on i32[n] ids and scored on each split.
 
-    Metrics are `loss` in nats, `ppl`, and `bpc` in bits, all per target. `size` is the alphabet's.
+    Metrics are `loss` in nats, `ppl`, and `bpc` in bits, all per target. `size` is the alphabet's. Raises ValueError
+    for longer grams than `most_orders` allows.
     """
+    if size**orders > 2**_BITS:
+        raise ValueError(
+            f"orders: grams of {orders} over {size} symbols exceed {_BITS} bits; at most {most_orders(size)}"
+        )
     losses = {name: _losses(train, split, size, orders) for name, split in splits.items()}
     return [
         Control(

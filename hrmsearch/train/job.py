@@ -13,6 +13,7 @@ from hrmsearch.ir import Graph, moves
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.base import Control, Task, TaskData
+from hrmsearch.tasks.controls import controls_of
 from hrmsearch.train.checkpoint import Origin
 from hrmsearch.train.files import RunFolder
 from hrmsearch.train.nest import updates_per_epoch
@@ -77,7 +78,7 @@ class Plan:
     @cached_property
     def controls(self) -> tuple[Control, ...]:
         """The task's controls, computed once for all seeds."""
-        return tuple(self.data.controls())
+        return controls_of(self.task, self.data)
 
     @cached_property
     def params(self) -> int:

@@ -12,6 +12,7 @@ from hrmsearch.runtime import Executable
 from hrmsearch.spec.load import load
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.base import Control, Task, TaskData
+from hrmsearch.tasks.controls import controls_of
 from hrmsearch.train import manifest, metrics
 from hrmsearch.train.compiling import compile_for
 from hrmsearch.train.files import RunFolder
@@ -106,7 +107,7 @@ def evaluate(
     found, train = data.splits[split], run.spec.train
     scores = score(run.executable, found, run.task, batch=batch or data.rows_at_once(split, train.batch), count=passes)
     identity = Identity(data.provenance["corpus"], data.provenance["sha256"], run.manifest["spec_hash"])
-    controls = _about(data.controls(), split)
+    controls = _about(controls_of(run.task, data), split)
     return Evaluation(split, data.headline, identity, found.judged, scores, controls)
 
 
