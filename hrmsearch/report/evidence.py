@@ -1,7 +1,7 @@
 """What a report stands on: finished runs, their manifests with hashes, and every score that was logged."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,6 @@ from typing import Any
 from hrmsearch.errors import RunError
 from hrmsearch.train import SeedResult, manifest, metrics
 from hrmsearch.train.files import MANIFEST
-
-#: a run's own manifest, and the copies that `results --manifests` makes of it
-_OWN, _COPY = MANIFEST, "seed-*.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Evidence:
     def of(cls, file: Path, found: Mapping[str, Any]) -> "Evidence":
         """Return what a finished manifest and the files beside it hold; raises RunError where they are foreign."""
         log = file.parent / "metrics.jsonl"
-        lines = metrics.read(log) if file.name == _OWN and log.exists() else []
+        lines = metrics.read(log) if file.name == MANIFEST and log.exists() else []
         return cls(SeedResult.of(file.parent, found), file, _sha256(file), found, lines)
 
 
@@ -69,20 +66,13 @@ def gather(folders: Sequence[Path]) -> tuple[list[Evidence], list[LeftOut]]:
     """
     finished: list[Evidence] = []
     others: list[LeftOut] = []
-    for file in dict.fromkeys(file for above in folders for file in _manifests(above)):
+    for file in dict.fromkeys(file for above in folders for file in manifest.below(above)):
         found = manifest.read(file)
         if found.get("status") == manifest.FINISHED:
             finished.append(Evidence.of(file, found))
         else:
             others.append(LeftOut(file, found))
     return finished, others
-
-
-def _manifests(above: Path) -> Iterator[Path]:
-    found = sorted(above.rglob(_OWN)) or sorted(above.rglob(_COPY))
-    if not found:
-        raise RunError(f"{above}: {'no run in it' if above.is_dir() else 'no such folder'}")
-    yield from found
 
 
 def _sha256(file: Path) -> str:

@@ -9,7 +9,7 @@ from hrmsearch.train import manifest
 #: how far parameter counts may lie apart, relative to the control's
 MATCHED: Final = 0.02
 #: what every seed of every arm should have run under, by manifest key
-_ALIKE: Final = ("backend", "device", "precision", "optimize", "versions")
+_ALIKE: Final = ("backend", "device", "precision", "optimize", "kernels", "versions")
 
 
 def caveats(arms: Sequence[RunArm], seeds: Sequence[int], split: str) -> Iterator[str]:
@@ -54,7 +54,8 @@ def _about_specs(arms: Sequence[RunArm]) -> Iterator[str]:
 
 def _about_conditions(arms: Sequence[RunArm]) -> Iterator[str]:
     for key in _ALIKE:
-        found = {arm.name: sorted({manifest.plain(run.manifest.get(key)) for run in arm.runs}) for arm in arms}
+        told = {arm.name: [run.manifest[key] for run in arm.runs if key in run.manifest] for arm in arms}
+        found = {name: sorted(set(map(manifest.plain, values))) for name, values in told.items()}
         if len({value for values in found.values() for value in values}) > 1:
             yield f"{key} differs: " + "; ".join(f"{name} {' and '.join(values)}" for name, values in found.items())
     limits = {arm.name: arm.first["spec"]["train"]["epochs"] for arm in arms}

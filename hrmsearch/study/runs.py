@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hrmsearch.errors import RunError
 from hrmsearch.train import SeedResult, manifest
-from hrmsearch.train.files import MANIFEST
-
-#: what a manifest is called in a run's folder, and where `hrmsearch results --manifests` copied it
-_NAMES: Final = (MANIFEST, "seed-*.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,7 @@ def arms_in(places: Sequence[Path]) -> list[RunArm]:
     groups: dict[tuple[Path, str], list[SeedRun]] = {}
     read: set[Path] = set()
     for place in places:
-        for path in _manifests(place):
+        for path in manifest.below(place):
             if path.resolve() in read:
                 raise RunError(f"{path}: is named twice; an arm is compared with another one")
             read.add(path.resolve())
@@ -84,15 +80,6 @@ def arms_in(places: Sequence[Path]) -> list[RunArm]:
         _arm(name if names.count(name) == 1 else f"{name} ({place})", place, runs)
         for name, ((place, _), runs) in zip(names, groups.items(), strict=True)
     ]
-
-
-def _manifests(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    found = sorted(path for name in _NAMES for path in place.rglob(name))
-    if not found:
-        raise RunError(f"{place}: {'no run in it' if place.is_dir() else 'no such folder or manifest'}")
-    return found
 
 
 def _run(path: Path) -> SeedRun:

@@ -21,6 +21,9 @@ from hrmsearch.train.scores import Score
 
 FORMAT: Final = "hrmsearch manifest 1"
 
+#: copies that `hrmsearch results --manifests` makes
+_COPY: Final = "seed-*.json"
+
 #: what a manifest's status may be; a run that was stopped is still `running`
 RUNNING, FINISHED, DIVERGED = "running", "finished", "diverged"
 
@@ -91,11 +94,17 @@ def read(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def below(folder: Path) -> list[Path]:
-    """Return the manifests in or below a folder, by path; raises RunError where there are none."""
-    found = sorted(folder.rglob(MANIFEST))
+def below(place: Path) -> list[Path]:
+    """Return the manifests in or below a folder, by path; a file is taken for one.
+
+    Those are of runs, or, where no run lies there, the copies of manifests that are kept beside results. Raises
+    RunError where there are neither.
+    """
+    if place.is_file():
+        return [place]
+    found = sorted(place.rglob(MANIFEST)) or sorted(place.rglob(_COPY))
     if not found:
-        raise RunError(f"{folder}: {'no run in it' if folder.is_dir() else 'no such folder'}")
+        raise RunError(f"{place}: {'no run in it' if place.is_dir() else 'no such folder or manifest'}")
     return found
 
 
