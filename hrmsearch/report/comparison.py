@@ -34,8 +34,8 @@ def differences_table(comparison: Comparison, measure: Measure) -> Table:
 def page(found: RunComparison) -> str:
     """Return the whole comparison as Markdown."""
     tables = [arms_table(found), differences_table(found.comparison, found.metric.measure)]
-    parts = [*(table.markdown() for table in tables), _listing(found.sentences())]
-    return "\n".join([*parts, *([_listing(found.warnings)] if found.warnings else [])])
+    lines = [*found.sentences(), *(f"warning: {text}" for text in found.warnings)]
+    return "\n".join([*(table.markdown() for table in tables), "".join(f"- {line}\n" for line in lines)])
 
 
 def _arm(arm: RunArm, summary: ArmSummary, metric: str) -> Sequence[str]:
@@ -53,7 +53,3 @@ def _difference(one: Difference, measure: Measure) -> Sequence[str]:
     bounds = "" if one.interval is None else " to ".join(map(number, one.interval))
     needed = "" if one.seeds_needed is None else count(one.seeds_needed)
     return one.arm, mean, sd, bounds, confidence(one), p, adjusted, one.verdict or f"none: {one.reason}", needed
-
-
-def _listing(lines: Sequence[str]) -> str:
-    return "".join(f"- {line}\n" for line in lines)

@@ -97,14 +97,13 @@ def compare_runs(arms: Sequence[RunArm], *, metric: str | None = None, control: 
     finished = [one for row in results.values() for one in row.values() if one is not None]
     chosen = _metric(finished, metric)
     values = {name: [chosen.of(row[seed]) for seed in seeds] for name, row in results.items()}
-    controls = finished[0].controls if finished else ()
     return RunComparison(
         metric=chosen,
         arms=tuple(ordered),
         seeds=tuple(seeds),
         values=values,
         comparison=compare_arms(ordered[0].name, values, better=chosen.better),
-        controls=tuple(one for one in controls if chosen.name in one.metrics.get(chosen.split, {})),
+        controls=tuple(one for one in finished[0].controls if chosen.name in one.metrics.get(chosen.split, {})),
         warnings=tuple(caveats(ordered, seeds, chosen.split)),
     )
 

@@ -109,7 +109,7 @@ def test_markdown_holds_the_same_and_replaces_nothing_unasked(trained: Callable[
     written = Path("README.md").read_text()
     assert "| hl | -0.094 |" in written
     assert "- hl is better than hrm: test bpc is 0.094 lower" in written
-    assert "- parameters are not matched; against hrm: hl +10.0 %" in written
+    assert "- warning: parameters are not matched; against hrm: hl +10.0 %" in written
     assert "README.md: exists already; --force replaces it" in refused(*arms, "-o", "README.md")
 
 
