@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, Ran, State
+from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, Ran, State, below, inside
 from hrmsearch.blocks.memory import Memory, Placed
 from hrmsearch.blocks.prefix import Prefix
 from hrmsearch.errors import FieldError
-from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Nest, Size, Type, Value, axis, verify
+from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Halt, Nest, Size, Type, Value, axis, verify
 from hrmsearch.ir.module import Module
 from hrmsearch.losses.base import IGNORE, Loss
-from hrmsearch.spec.model import NestSpec, Spec
+from hrmsearch.spec.model import Halting, NestSpec, Spec
 from hrmsearch.spec.registry import Kind
 
 _TOKENS = Type(DType.I32, (axis("B"), axis("T")))
+_RESET = Type(DType.I8, (axis("B"),))
 
 
 def lower(spec: Spec, *, trace: bool = False) -> Graph:
@@ -42,7 +43,7 @@ def lower_block(part: Module, dim: int, *, window: int = 64, vocabulary: int = 9
     x = b.input("x", Type(DType.COMPUTE, (axis("B"), axis("T"), axis("D", dim))))
     with b.at("block"):
         leaves, step = _whole(part, b, x)
-        states = _declare(b, leaves, "block", b.input("reset", Type(DType.I8, (axis("B"),)))) if leaves else {}
+        states = _declare(b, leaves, "block", b.input("reset", _RESET)) if leaves else {}
         y, new = step(b, x, states)
     graph.candidates |= {f"block.{name}": value for name, value in new.items()}
     graph.outputs["y"] = y
@@ -73,7 +74,9 @@ def _declare(b: Builder, leaves: Mapping[str, Leaf], prefix: str, reset: Value) 
 
 def _nest(nest: NestSpec, task: Any) -> Nest:
     span = next((unit, k) for unit, k in nest.backprop if k is not None)
-    return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window)
+    act = nest.halt
+    halt = None if act is None else Halt(act.explore, act.target is not None, act.eval)
+    return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window, halt)
 
 
 class _Lowering:
@@ -89,36 +92,55 @@ class _Lowering:
         context = Context(self.model.dim, window, spec.task.vocabulary, self.model.init, keys)
         self.b = Builder(self.graph, context, self.graph.main, place="model")
         self.tokens = self.b.input("tokens", _TOKENS)
-        self.reset = self.b.input("reset", Type(DType.I8, (axis("B"),)))
+        self.reset = self.b.input("reset", _RESET)
+        # what the model's states are, unless they are to be declared, and where candidates go
+        self.given: Mapping[str, Value] | None = None
+        self.candidates = self.graph.candidates
         self._model(trace)
         self.graph.places = {op.place: str(spec.place(op.place)) for r in self.graph.regions() for op in r.walk()}
 
     def _model(self, trace: bool) -> None:
-        b, core = self.b, self.model.core
-        assert isinstance(core, Core)
-        inside = {f"core.{place}": place for place in core.places}
-        for i, memory in enumerate(self.model.memory):
-            if memory.at not in ("input", "output", *inside) and not isinstance(memory, Prefix):
-                places = ", ".join(("input", "output", *inside))
-                raise FieldError(f"model.memory[{i}].at", f"no such place {memory.at!r}; the places are {places}")
-        x = self.model.embed.apply(b, "embed", self.tokens, *self._rows(), place="model.embed")
-        x = self._through(x, "input")
-        head, q_head = self.model.head, self.model.q_head
+        b, head = self.b, self.model.head
         assert isinstance(head, Head)
+        self._check_places()
+        x = self.model.embed.apply(b, "embed", self.tokens, *self._rows(), place="model.embed")
         if self.spec.task.bottleneck and not head.bottleneck:
             message = f"the task {self.spec.task.kind} takes a head that reads one position, such as 'autoencoder'"
             raise FieldError("model.head.kind", f"{message}; a head per token would copy its input")
-        ran = self._core(core, x, inside, trace)
-        y = self._through(ran.streams[head.read], "output")
+        ran, y = self._pass(x, trace)
+        self.graph.outputs |= dict(ran.trace)
         with b.at("model.head"):
             logits = self.graph.outputs["logits"] = head.logits(b, self._of_tokens(y))
-        if isinstance(q_head, QHead):
-            self.graph.outputs["q"] = q_head.apply(b, "q_head", ran.streams[q_head.read], place="model.q_head")
-        self._loss(self.spec.loss, logits)
+        q = self._q(ran)
+        if q is not None and self.spec.nest.halt is None:
+            self.graph.outputs["q"] = q
+        self._loss(self.spec.loss, logits, self._halting(x, q))
         if self.spec.task.answers:
             with b.at("task"):
                 self.graph.outputs["predicted"] = b.op("argmax", logits, name="predicted", axis="C")
         self.graph.outputs |= {f"{TELEMETRY}core.{name}": value for name, value in ran.telemetry.items()}
+
+    def _check_places(self) -> None:
+        core = self.model.core
+        assert isinstance(core, Core)
+        known = ("input", "output", *(f"core.{place}" for place in core.places))
+        for i, memory in enumerate(self.model.memory):
+            if memory.at not in known and not isinstance(memory, Prefix):
+                message = f"no such place {memory.at!r}; the places are {', '.join(known)}"
+                raise FieldError(f"model.memory[{i}].at", message)
+
+    def _pass(self, x: Value, trace: bool = False) -> tuple[Ran, Value]:
+        """Run the model on the embedded tokens; return what the core gave, and what its head reads."""
+        x = self._through(x, "input")
+        ran = self._core(x, trace)
+        return ran, self._through(ran.streams[self.model.head.read], "output")
+
+    def _q(self, ran: Ran) -> Value | None:
+        """Return the values of the q-head, if there is one."""
+        head = self.model.q_head
+        if not isinstance(head, QHead):
+            return None
+        return head.apply(self.b, "q_head", ran.streams[head.read], place="model.q_head")
 
     def _rows(self) -> list[Value]:
         """Return what stands before the tokens, looked up by key."""
@@ -146,34 +168,41 @@ class _Lowering:
             if isinstance(memory, Memory) and memory.at == place
         ]
 
-    def _states(self, placed: Placed, x: Value) -> dict[str, Value]:
-        with self.b.at(placed.place):
-            return _declare(self.b, placed.memory.leaves(self.b, x), placed.prefix, self.reset)
+    def _states(self, place: str, prefix: str, leaves: Callable[[], Mapping[str, Leaf]]) -> dict[str, Value]:
+        """Return states by name, declared unless they are given."""
+        if self.given is not None:
+            return inside(prefix, self.given)
+        with self.b.at(place):
+            return _declare(self.b, leaves(), prefix, self.reset)
+
+    def _memory(self, placed: Placed, x: Value) -> dict[str, Value]:
+        return self._states(placed.place, placed.prefix, lambda: placed.memory.leaves(self.b, x))
 
     def _through(self, x: Value, place: str) -> Value:
         """Send the stream through the memories at a place."""
         for placed in self._placed(place):
-            x, new = placed.step(self.b, x, self._states(placed, x))
+            x, new = placed.step(self.b, x, self._memory(placed, x))
             self._propose(placed.prefix, new)
         return x
 
     def _propose(self, prefix: str, new: Mapping[str, Value]) -> None:
-        self.graph.candidates |= {f"{prefix}.{name}": value for name, value in new.items()}
+        self.candidates |= below(prefix, new)
 
-    def _core(self, core: Core, x: Value, inside: Mapping[str, str], trace: bool) -> Ran:
+    def _core(self, x: Value, trace: bool) -> Ran:
+        core = self.model.core
+        assert isinstance(core, Core)
         memories: dict[str, tuple[Placed, dict[str, Value]]] = {}
-        for place, stream in inside.items():
-            for placed in self._placed(place):
+        for stream in core.places:
+            for placed in self._placed(f"core.{stream}"):
                 if stream in memories:
-                    raise FieldError(f"{placed.place}.at", f"{place} has a memory already")
-                memories[stream] = (placed, self._states(placed, x))
+                    raise FieldError(f"{placed.place}.at", f"core.{stream} has a memory already")
+                memories[stream] = (placed, self._memory(placed, x))
         with self.b.at("model.core"):
-            states = _declare(self.b, core.leaves(self.b, x), "core", self.reset)
+            states = self._states("model.core", "core", lambda: core.leaves(self.b, x))
             ran = core.run(self.b, x, states, memories, read=self._read(core), trace=trace)
         self._propose("core", ran.candidates)
         for stream, (placed, _) in memories.items():
             self._propose(placed.prefix, ran.memories[stream])
-        self.graph.outputs |= dict(ran.trace)
         return ran
 
     def _read(self, core: Core) -> set[str]:
@@ -186,12 +215,83 @@ class _Lowering:
                 raise FieldError(f"model.{field}.read", f"there is nothing called {stream!r} to read; there is {known}")
         return set(read.values())
 
-    def _loss(self, loss: Kind, logits: Value) -> None:
+    # -- halting -----------------------------------------------------------------------------------------------------
+
+    def _halting(self, x: Value, q: Value | None) -> tuple[Value, ...]:
+        """Return what the loss of the q-head needs; nothing where rows do not halt."""
+        halt = self.spec.nest.halt
+        if halt is None:
+            return ()
+        self._check_halting(halt)
+        assert q is not None
+        values = self._named(q, "q")
+        self.graph.outputs |= {f"q_{name}": value for name, value in values.items()}
+        if halt.target is None:
+            return (values["halt"],)
+        ahead = self._named(self._ahead(x, q), "next")
+        with self.b.at("nest.halt"):
+            final = self.b.input("final", Type(DType.BOOL, (axis("B"),)))
+        return values["halt"], values["continue"], ahead["halt"], ahead["continue"], final
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """What the q-head calls its values."""
+        return self.model.q_head.names if isinstance(self.model.q_head, QHead) else ()
+
+    def _check_halting(self, halt: Halting) -> None:
+        wanted = ("halt",) if halt.target is None else ("halt", "continue")
+        if self._names != wanted:
+            why = "halts by" if halt.target is None else "trains, with a target from a second forward,"
+            raise FieldError("model.q_head", f"the nest {why} the outputs {', '.join(wanted)}; say so in a q_head")
+        if self.spec.loss.halt is None:
+            raise FieldError("loss", "the nest halts by a q-head that has to be trained; say how much by halt: 0.5")
+        if self.spec.task.loader == "contiguous":
+            raise FieldError("task.loader", "rows that halt take windows as they come; use the loader 'shuffled'")
+        for path, op in self.graph.states.items():
+            if op.attrs["commit"] == "last_pass":
+                message = f"{path} commits in the last pass, but which one that is, rows say after it: every_pass"
+                raise FieldError(f"{op.place}.commit", message)
+
+    def _named(self, q: Value, hint: str) -> dict[str, Value]:
+        """Return the q-head's values wide[B] by name."""
+        b, found = self.b, dict[str, Value]()
+        with b.at("model.q_head"):
+            wide = b.cast(q, DType.WIDE)
+            for i, name in enumerate(self._names):
+                found[name] = b.op("sum", b.slice(wide, "Q", i, 1), name=f"{hint}_{name}", axes=["Q"])
+        return found
+
+    def _ahead(self, x: Value, q: Value) -> Value:
+        """Return what the q-head will say after one more pass of the same model, without gradient."""
+        paths = list(self.candidates)
+
+        def body(*values: Value) -> list[Value]:
+            self.given = dict(zip(paths, values[:-1], strict=True))
+            self.candidates = dict(self.given)
+            ran, _ = self._pass(x)
+            new = self._q(ran)
+            assert new is not None
+            return [*(self.candidates[path] for path in paths), new]
+
+        outer = self.candidates
+        try:
+            with self.b.at("nest.halt"):
+                *_, ahead = self.b.repeat(1, [*outer.values(), q], body, free=True)
+        finally:
+            self.given, self.candidates = None, outer
+        return ahead
+
+    def _loss(self, loss: Kind, logits: Value, halting: tuple[Value, ...]) -> None:
         assert isinstance(loss, Loss)
         if self.spec.task.answers and loss.ignore != IGNORE:
             message = f"the task {self.spec.task.kind} marks what does not count by {IGNORE}; that has to be ignored"
             raise FieldError("loss.ignore", message)
         with self.b.at("loss"):
             targets = self.b.input("targets", _TOKENS)
-            results = loss.call(self.b, "loss", logits, targets, place="loss")
-        self.graph.outputs |= dict(zip(("loss", "nll", "count"), results, strict=True))
+            mean, *rows = loss.call(self.b, "loss", logits, targets, place="loss")
+            more: list[Value] = []
+            if halting:
+                mean, *more = loss.call(self.b, "loss", mean, logits, targets, *halting, method="halting", place="loss")
+        names = ("right", "halt_loss", "continue_loss", "continue_target")
+        self.graph.outputs |= {"loss": mean, **dict(zip(("nll", "count"), rows, strict=True))}
+        self.graph.outputs |= dict(zip(names, more, strict=False))

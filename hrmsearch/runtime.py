@@ -57,6 +57,7 @@ class Training:
     """How parameters move: the rule, weight decay by parameter path, gradient-norm clip and EMA decay.
 
     keyed: by path, how each table moves that the graph declares as keyed; neither clip nor average knows of these.
+    told: names of outputs that a span returns for every pass, beside its losses.
     """
 
     rule: Rule
@@ -64,6 +65,7 @@ class Training:
     clip: float | None = None
     ema: float | None = None
     keyed: Mapping[str, KeyedRule] = field(default_factory=dict[str, KeyedRule])
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class SpanResult:
-    """What a span gave: every pass's loss, and the committed carry, detached."""
+    """What a span gave: every pass's loss, the committed carry, detached, and by pass the outputs asked for."""
 
     losses: list[float]
     carry: Carry
+    told: Sequence[Mapping[str, Array]] = ()
 
 
 class Executable(Protocol):

@@ -120,7 +120,7 @@ class ReferenceExecutable:
         A path is structural: it exists unless a `detach`, a free repeat or a whole reset cuts it, whatever its value.
         """
         tape, losses, params, after = self._record(span, carry)
-        result = SpanResult([float(loss.array) for loss in losses], after)
+        result = SpanResult([float(loss.array) for loss in losses], after, self._told)
         with np.errstate(all="ignore"):
             return result, gradients(tape, losses, params)
 
@@ -136,12 +136,15 @@ class ReferenceExecutable:
     def _record(self, span: Span, carry: Carry) -> tuple[Tape, list[Cell], dict[str, Cell], dict[str, Array]]:
         tape, losses, cells = Tape(), list[Cell](), _cells(carry)
         params = {path: Cell(array, self._own_reach(path)) for path, array in self._params.items()}
+        told = self.options.training.told if self.options.training else ()
+        self._told: list[dict[str, Array]] = []
         for call in span:
             result = run_pass(self._expanded, params, call, cells, tape)
             loss = result.outputs.get("loss")
             if loss is None or loss.array.ndim:
                 raise BackendError("a span needs a graph with a scalar output `loss` and the inputs it depends on")
             losses.append(loss)
+            self._told.append({name: np.array(result.outputs[name].array) for name in told})
             cells = result.carry
         return tape, losses, params, _arrays(cells)
 

@@ -7,7 +7,7 @@ last of their window. A structure is compiled when it is first met, which takes 
 # tinygrad's own annotations are partial
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
@@ -185,24 +185,25 @@ class TinygradExecutable:
             laid = lay(program, span, carry)
 
             def step(inputs: list[Tensor], held: list[Tensor], after: list[Tensor]) -> list[Tensor]:
-                losses, left = program.span(laid.calls, inputs, by_path(program, held))
+                losses, left, told = program.span(laid.calls, inputs, by_path(program, held), self._asked)
                 gradients = {path: owned(value) for path, value in program.gradients(losses).items()}
                 self._reached[key] = set(gradients)
-                found = [owned(Tensor.stack(*losses)), *gradients.values()]
+                found = [owned(Tensor.stack(*losses)), *map(owned, told), *gradients.values()]
                 realize([*found, *program.leaving(left, after)])
                 return found
 
             key: Hashable = ("gradients", laid.key)
             losses, *found = self._replay(key, step, laid.inputs, laid.carry, laid.after)
             paths = [path for path in program.trained if path in self._reached[key]]
-            result = SpanResult(losses.tolist(), by_path(program, laid.after))
+            told, found = found[: (n := len(span) * len(self._asked))], found[n:]
+            result = SpanResult(losses.tolist(), by_path(program, laid.after), self._told(told))
             return result, to_numpy(dict(zip(paths, found, strict=True)))
 
     def backward(self, span: Span, carry: Carry, weight: float = 1.0) -> SpanResult:
         """Run a span in training mode and add `weight` times its gradient to what the next update will use."""
         with self._here():
-            losses, after = self._backward(span, carry, weight)
-            return SpanResult(cast("list[float]", losses.tolist()), after)
+            losses, after, told = self._backward(span, carry, weight)
+            return SpanResult(cast("list[float]", losses.tolist()), after, self._told(told))
 
     def update(self, lr: float) -> float:
         """Clip, apply the rule to every parameter that has a gradient, forget the gradients; return their norm.
@@ -215,28 +216,40 @@ class TinygradExecutable:
     def train_step(self, span: Span, carry: Carry, lr: float) -> tuple[SpanResult, float]:
         """`backward` and `update` as one step; returns the result and the gradient norm."""
         with self._here():
-            losses, after = self._backward(span, carry, 1.0)
+            losses, after, told = self._backward(span, carry, 1.0)
             norm = self._update(lr)
-            return SpanResult(cast("list[float]", losses.tolist()), after), float(norm.item())
+            result = SpanResult(cast("list[float]", losses.tolist()), after, self._told(told))
+            return result, float(norm.item())
 
-    def _backward(self, span: Span, carry: Carry, weight: float) -> tuple[Tensor, Carry]:
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        """The outputs that a span returns."""
+        return self.options.training.told if self.options.training else ()
+
+    def _told(self, found: Sequence[Tensor]) -> list[dict[str, Array]]:
+        """Return outputs by pass, from one list of them all."""
+        n = len(self._asked)
+        passes = [found[i : i + n] for i in range(0, len(found), n)] if n else []
+        return [to_numpy(dict(zip(self._asked, one, strict=True))) for one in passes]
+
+    def _backward(self, span: Span, carry: Carry, weight: float) -> tuple[Tensor, Carry, list[Tensor]]:
         program, pending = self.program, self._pending
         laid = lay(program, span, carry)
         key: Hashable = ("backward", laid.key)
 
-        def step(inputs: list[Tensor], held: list[Tensor], after: list[Tensor], shares: list[Tensor]) -> Tensor:
-            losses, left = program.span(laid.calls, inputs, by_path(program, held))
+        def step(inputs: list[Tensor], held: list[Tensor], after: list[Tensor], shares: list[Tensor]) -> list[Tensor]:
+            losses, left, told = program.span(laid.calls, inputs, by_path(program, held), self._asked)
             gradients = program.gradients(losses)
             self._reached[key] = set(gradients)
-            found = owned(Tensor.stack(*losses))
-            realize([found, *pending.add(gradients, shares[0]), *program.leaving(left, after)])
+            found = [owned(Tensor.stack(*losses)), *map(owned, told)]
+            realize([*found, *pending.add(gradients, shares[0]), *program.leaving(left, after)])
             return found
 
         with self._random.training() if self._random else nullcontext():
-            losses = self._replay(key, step, laid.inputs, laid.carry, laid.after, [pending.shares(weight)])
+            losses, *told = self._replay(key, step, laid.inputs, laid.carry, laid.after, [pending.shares(weight)])
         pending.paths |= self._reached[key]
         pending.note(span)
-        return losses, by_path(program, laid.after)
+        return losses, by_path(program, laid.after), told
 
     def _update(self, lr: float) -> Tensor:
         optimizer, pending = self._optimizer, self._pending

@@ -88,16 +88,22 @@ class Program:
         reset = call.reset if call.rows is None else inputs[call.rows]
         return self._model(**given, state=carry, reset=reset, last=call.last)
 
-    def span(self, calls: Sequence[Call], inputs: Sequence[Tensor], carry: Tensors) -> tuple[list[Tensor], Tensors]:
-        """Return the losses of a span's passes and the carry after it; the carry is not detached between them."""
-        losses: list[Tensor] = []
+    def span(
+        self, calls: Sequence[Call], inputs: Sequence[Tensor], carry: Tensors, asked: Sequence[str] = ()
+    ) -> tuple[list[Tensor], Tensors, list[Tensor]]:
+        """Return the losses of a span's passes, the carry after it, and every pass's outputs that are asked for.
+
+        The carry is not detached between passes.
+        """
+        losses, told = list[Tensor](), list[Tensor]()
         carry = self.entering(carry)
         for call in calls:
             outputs, carry = self.call(call, inputs, carry)
             if "loss" not in outputs or outputs["loss"].ndim:
                 raise BackendError("a span needs a graph with a scalar output `loss` and the inputs it depends on")
             losses.append(outputs["loss"])
-        return losses, carry
+            told += [outputs[name] for name in asked]
+        return losses, carry, told
 
     def entering(self, carry: Mapping[str, Tensor]) -> Tensors:
         """Return a carry in the formats that a pass computes in."""

@@ -30,6 +30,8 @@ from hrmsearch_torch.randomness import Randomness
 
 Array = NDArray[Any]
 Tensors = dict[str, torch.Tensor]
+#: what a span gives on the device: losses, the carry after it, and by pass the outputs asked for
+_Ran = tuple[list[torch.Tensor], Tensors, list[Tensors]]
 _INTEGERS = {DType.I32: torch.int32, DType.I8: torch.int8, DType.BOOL: torch.bool}
 
 
@@ -214,8 +216,9 @@ class TorchExecutable:
 
     def loss_and_grads(self, span: Span, carry: Carry) -> tuple[SpanResult, dict[str, Array]]:
         """Return the result of a span and the gradient of its summed loss; a parameter without a path is absent."""
-        losses, after = self._span(self._calls(span, carry), carry)
-        result, total = SpanResult(_numbers([loss.detach() for loss in losses]), after), torch.stack(losses).sum()
+        losses, after, told = self._span(self._calls(span, carry), carry)
+        numbers = _numbers([loss.detach() for loss in losses])
+        result, total = SpanResult(numbers, after, [_to_numpy(one) for one in told]), torch.stack(losses).sum()
         if not total.requires_grad:
             return result, {}
         found = torch.autograd.grad(total, list(self._trained.values()), allow_unused=True)
@@ -225,8 +228,8 @@ class TorchExecutable:
     def backward(self, span: Span, carry: Carry, weight: float = 1.0) -> SpanResult:
         """Run a span in training mode and add `weight` times its gradient to what the next update will use."""
         with self._training_mode():
-            losses, after = self._backward(self._calls(span, carry), carry, weight)
-        return SpanResult(_numbers(losses), after)
+            losses, after, told = self._backward(self._calls(span, carry), carry, weight)
+        return SpanResult(_numbers(losses), after, [_to_numpy(one) for one in told])
 
     def update(self, lr: float) -> float:
         """Clip, apply the rule to every parameter that has a gradient, forget the gradients; return their norm.
@@ -250,7 +253,7 @@ class TorchExecutable:
                 stepped = self._step(self._calls(span, carry), carry, lr)
         # one wait for the device, after everything was sent to it
         *losses, norm = _numbers([*stepped.losses, stepped.norm])
-        return SpanResult(losses, stepped.carry), norm
+        return SpanResult(losses, stepped.carry, [_to_numpy(one) for one in stepped.told]), norm
 
     def _training_mode(self) -> AbstractContextManager[None]:
         return self._random.training() if self._random else nullcontext()
@@ -263,30 +266,30 @@ class TorchExecutable:
         self._check(span, carry)
         return [self._placed(call) for call in span]
 
-    def _span(self, span: Sequence[DeviceCall], carry: Mapping[str, Any]) -> tuple[list[torch.Tensor], Tensors]:
+    def _span(self, span: Sequence[DeviceCall], carry: Mapping[str, Any]) -> _Ran:
         """Run the passes of a span, the carry not detached between them."""
-        losses: list[torch.Tensor] = []
+        losses, told = list[torch.Tensor](), list[Tensors]()
+        names = self.options.training.told if self.options.training else ()
         for call in span:
             outputs, carry = self._pass(call, carry)
             if "loss" not in outputs or outputs["loss"].dim():
                 raise BackendError("a span needs a graph with a scalar output `loss` and the inputs it depends on")
             losses.append(outputs["loss"])
-        return losses, self._committed(dict(carry))
+            told.append({name: outputs[name].detach() for name in names})
+        return losses, self._committed(dict(carry)), told
 
-    def _backward(
-        self, span: Sequence[DeviceCall], carry: Mapping[str, Any], weight: float
-    ) -> tuple[list[torch.Tensor], Tensors]:
+    def _backward(self, span: Sequence[DeviceCall], carry: Mapping[str, Any], weight: float) -> _Ran:
         if self._tables:
             self._tables.note(span)
-        losses, after = self._span(span, carry)
+        losses, after, told = self._span(span, carry)
         total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         if total.requires_grad:
             (total if weight == 1.0 else total * weight).backward()
-        return [loss.detach() for loss in losses], after
+        return [loss.detach() for loss in losses], after, told
 
     def _step(self, span: Sequence[DeviceCall], carry: Mapping[str, Any], lr: float | torch.Tensor) -> Stepped:
-        losses, after = self._backward(span, carry, 1.0)
-        return Stepped(losses, after, self._update(lr))
+        losses, after, told = self._backward(span, carry, 1.0)
+        return Stepped(losses, after, self._update(lr), told)
 
     @torch.no_grad()
     def _update(self, lr: float | torch.Tensor) -> torch.Tensor:

@@ -30,11 +30,15 @@ class DeviceCall:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """What a train step leaves on the device: each pass's loss, the committed carry, and the gradient's norm."""
+    """What a train step leaves on the device.
+
+    losses: of each pass. carry: committed. norm: of the gradient. told: by pass, the outputs asked for.
+    """
 
     losses: list[torch.Tensor]
     carry: Tensors
     norm: torch.Tensor
+    told: Sequence[Tensors] = ()
 
 
 #: a train step on the device; the learning rate is a scalar tensor
@@ -79,7 +83,7 @@ class GraphedSteps:
         found.graph.replay()
         # the next replay writes to the same memory
         kept = {path: value.clone() for path, value in found.stepped.carry.items()}
-        return Stepped(found.stepped.losses, kept, found.stepped.norm)
+        return Stepped(found.stepped.losses, kept, found.stepped.norm, found.stepped.told)
 
     def _capture(self, key: Hashable, span: Sequence[Pass], carry: Mapping[str, torch.Tensor]) -> _Captured:
         """Record a step; nothing is computed until the graph is replayed."""

@@ -1,4 +1,4 @@
-"""HS101 future-leak: in a causal task no output at token t depends on an input after t, through all passes and states.
+"""HS101 future-leak: in a causal task no output at token t depends on an input after t, through passes or halting.
 
 The domain is a **horizon**: the largest offset at which a value sees the input, counted along the value's own axes of
 tokens and compared lexicographically, major axis first. A value with the axis T sees `none < -1 < 0 < +1 < inf`;
@@ -13,7 +13,8 @@ larger.
     scan                    a carry is what the body gave one position earlier: its offset falls by one
 
 Offsets belong to one tuple of axes; a value that has two, as scores[t, u] do, holds a horizon for each. Passes of a
-window see the same tokens, so a state keeps its horizon from pass to pass; a new window makes all of it past. Targets
+window see the same tokens, so a state keeps its horizon from pass to pass; a new window makes all of it past. Where
+rows halt, that there is another pass tells what the decision saw, so every state joins its horizon. Targets
 hold what comes next, so they start at inf. Logits must not exceed 0 along T.
 """
 
@@ -146,6 +147,10 @@ class Causality(Domain[Horizon]):
     def read(self, state: Op, value: Horizon, index: int) -> Horizon:
         """Note the pass that reads."""
         return value.because(Step(state.place, f"pass {index} reads {label(state)}"))
+
+    def went_on(self, value: Horizon, decision: Horizon) -> Horizon:
+        """See what the decision saw: that a row goes on tells it."""
+        return self.join(value, decision.because(Step("nest.halt", "whether there is another pass depends on it")))
 
     def window_ended(self, value: Horizon) -> Horizon:
         """Return nothing: all of it lies before the next window."""

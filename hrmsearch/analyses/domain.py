@@ -92,6 +92,11 @@ class Domain(ABC, Generic[V]):
         """Return a carried value after the end of a span."""
         return value
 
+    def went_on(self, value: V, decision: V) -> V:
+        """Return a carried value in a row that goes on because of a decision on what the pass gave."""
+        del decision
+        return value
+
     def window_ended(self, value: V) -> V:
         """Return a carried value after the end of a window."""
         return value

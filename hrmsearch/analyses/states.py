@@ -13,6 +13,8 @@ ROWS, TOKENS = "B", "T"
 RESET, TARGETS = "reset", "targets"
 #: the outputs by role
 LOGITS, LOSS = "logits", "loss"
+#: the outputs by which rows halt
+DECISIONS = ("q_halt", "q_continue")
 
 
 def effects(outputs: Mapping[str, V]) -> list[V]:

@@ -4,6 +4,7 @@ from typing import Generic
 
 from hrmsearch.analyses.domain import Domain, V
 from hrmsearch.analyses.interpreter import Facts, Interpreter
+from hrmsearch.analyses.states import DECISIONS
 from hrmsearch.ir.binding import takes_candidate
 from hrmsearch.ir.graph import Graph, Nest
 from hrmsearch.ir.types import Lifetime
@@ -54,6 +55,9 @@ class _Walk(Generic[V]):
             facts = self._pass(boundary if index == 1 else Lifetime.NONE, window, index)
             self.facts.append(facts)
             self._commit(facts, last=index == nest.passes)
+            if nest.halt is not None:
+                for decision in (value for name, value in facts.outputs.items() if name in DECISIONS):
+                    self.carried = {path: self.domain.went_on(v, decision) for path, v in self.carried.items()}
             self._passes += 1
             if _ends_span(nest, self._passes):
                 self.carried = {path: self.domain.span_ended(v) for path, v in self.carried.items()}

@@ -5,6 +5,7 @@ from hrmsearch.ir.builder import Context as Context
 from hrmsearch.ir.graph import TELEMETRY as TELEMETRY
 from hrmsearch.ir.graph import Function as Function
 from hrmsearch.ir.graph import Graph as Graph
+from hrmsearch.ir.graph import Halt as Halt
 from hrmsearch.ir.graph import Nest as Nest
 from hrmsearch.ir.graph import Op as Op
 from hrmsearch.ir.graph import Region as Region

@@ -108,12 +108,26 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """How rows stop one by one.
+
+    explore: the probability of a random least number of passes. bootstraps: whether the loss needs to know, by the
+    input `final`, which rows are in their last possible pass. scored: `max` or `halt`, when rows are scored.
+    """
+
+    explore: float = 0.0
+    bootstraps: bool = False
+    scored: str = "max"
+
+
+@dataclass(frozen=True, slots=True)
 class Nest:
     """How passes, windows and optimiser steps surround a graph.
 
     passes: passes over a window. backprop: the unit ("passes" or "windows") and length of a span, the stretch that
     gradient crosses. step: "span" takes an optimiser step per span, "window" sums the losses of all passes first.
-    loader: "shuffled" or "contiguous" windows. causal: whether outputs may not see later inputs.
+    loader: "shuffled" or "contiguous" windows. causal: whether outputs may not see later inputs. halt: how rows stop
+    before they took all passes, if they may.
     """
 
     passes: int = 1
@@ -122,6 +136,7 @@ class Nest:
     loader: str = "shuffled"
     causal: bool = True
     window: int = 1
+    halt: Halt | None = None
 
 
 #: outputs below this only watch a model: what nothing else reads has no effect

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hrmsearch.errors import GraphError
-from hrmsearch.ir.graph import Function, Graph, Nest, Op, Region, Value
+from hrmsearch.ir.graph import Function, Graph, Halt, Nest, Op, Region, Value
 from hrmsearch.ir.ops import lookup
 from hrmsearch.ir.types import Type
 
@@ -135,6 +135,7 @@ def _nest(line: str) -> Nest:
         loader=words["loader"],
         causal=json.loads(words["causal"]),
         window=int(words["window"]),
+        halt=Halt(**json.loads(words["halt"])) if "halt" in words else None,
     )
 
 

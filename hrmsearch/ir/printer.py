@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from hrmsearch.ir.graph import Graph, Op, Region, Value
 
@@ -17,6 +18,7 @@ def _graph(graph: Graph) -> Iterator[str]:
     yield (
         f"  nest passes={nest.passes} backprop={nest.backprop[0]}:{nest.backprop[1]} step={nest.step} "
         f"loader={nest.loader} causal={json.dumps(nest.causal)} window={nest.window}"
+        + ("" if nest.halt is None else f" halt={json.dumps(asdict(nest.halt), separators=(',', ':'))}")
     )
     for function in graph.functions.values():
         names = _Names()

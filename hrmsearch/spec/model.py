@@ -53,14 +53,31 @@ class Backprop(Part):
         return self
 
 
+class Halting(Part):
+    """Rows of a batch stop one by one, after `passes` passes at the latest, and take the next windows.
+
+    In training a row stops where its q-head's `halt` exceeds `continue`, or 0 if there is no `continue`; with
+    probability `explore` it has to take a random number of passes first, drawn anew after each. target: what `continue`
+    is trained towards, the larger of the values that a second forward, without gradient, gives for the next pass.
+    eval: rows are scored after so many passes (`max`), or as they stop (`halt`).
+    Source: Wang et al. 2025, arXiv:2506.21734 (HRM), sec. 2; without `continue` as in arXiv:2510.04871 (TRM).
+    """
+
+    kind: Literal["act"] = "act"
+    explore: float = Field(default=0.0, ge=0.0, le=1.0)
+    target: Annotated[Literal["second_forward"] | None, OrNone()] = None
+    eval: Literal["max", "halt"] = "max"
+
+
 class NestSpec(Part):
     """How often a window is refined, and when the optimiser steps.
 
-    step: `span` steps after every span; `window` sums the losses of all passes of a window first.
+    passes: how often, or at most, where rows halt. step: `span` steps after every span; `window` sums the losses of all
+    passes of a window first.
     """
 
     passes: PositiveInt = 1
-    halt: Literal["none"] = "none"
+    halt: Annotated[Halting | None, OrNone()] = None
     backprop: Backprop = Field(default_factory=lambda: Backprop(passes=1))
     step: Literal["span", "window"] = "span"
 
@@ -71,6 +88,11 @@ class NestSpec(Part):
             raise FieldProblem(f"{self.passes} passes do not divide into spans of {span}", "backprop", "passes")
         if self.backprop.windows is not None and self.backprop.windows > 1 and self.step == "window":
             raise FieldProblem("a span of several windows steps once per span; say 'span'", "step")
+        if self.halt is not None and (self.backprop.passes != 1 or self.step != "span"):
+            where = ("step",) if self.backprop.passes == 1 else ("backprop",)
+            raise FieldProblem(
+                "rows that halt one by one step after every pass: backprop: {passes: 1}, step: span", *where
+            )
         return self
 
 

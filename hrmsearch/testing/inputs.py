@@ -8,6 +8,8 @@ from hrmsearch.ir import DType, Graph
 from hrmsearch.ir.binding import RESET
 from hrmsearch.runtime import Array
 
+_FORMATS: Mapping[DType, type] = {DType.I32: np.int32, DType.BOOL: np.bool_}
+
 
 def random_inputs(
     graph: Graph, sizes: Mapping[str, int], rng: Callable[[str], np.random.Generator]
@@ -22,9 +24,9 @@ def random_inputs(
         if name == RESET:
             continue
         shape = value.type.shape(sizes)
-        whole = value.type.dtype == DType.I32
-        below = keys.get(name, classes_of(graph))
-        drawn[name] = rng(name).integers(0, below, shape, np.int32) if whole else rng(name).normal(size=shape)
+        below = 2 if value.type.dtype == DType.BOOL else keys.get(name, classes_of(graph))
+        whole = rng(name).normal(size=shape) if value.type.dtype.is_float else rng(name).integers(0, below, shape)
+        drawn[name] = whole.astype(_FORMATS.get(value.type.dtype, np.float64))
     return drawn
 
 

@@ -65,6 +65,16 @@ def _nests(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def _halting(draw: st.DrawFn, read: str) -> tuple[Data, Data]:
+    """Draw a nest that halts, and the q-head it halts by."""
+    target = draw(st.sampled_from(["none", "second_forward"]))
+    halt = {"target": target, **maybe(draw, {"explore": st.just(0.5), "eval": st.sampled_from(["max", "halt"])})}
+    names = ["halt"] if target == "none" else ["halt", "continue"]
+    head = {"read": read, "pool": draw(st.sampled_from(["mean", "first"])), "outputs": names, "bias": 0.0}
+    return {"passes": draw(st.integers(1, 3)), "halt": halt}, head
+
+
+@st.composite
 def spec_data(draw: st.DrawFn, *, sound: bool | None = None, smooth: bool = False) -> dict[str, Any]:
     """Draw the plain data of a tiny valid spec; `sound` steers it away from what leaks the future, or does not care.
 
@@ -101,11 +111,15 @@ def spec_data(draw: st.DrawFn, *, sound: bool | None = None, smooth: bool = Fals
     }
     loss = {"kind": draw(st.sampled_from(sorted(kinds("loss")))), **maybe(draw, _LOSS)}
     train = {"batch": draw(st.integers(1, 3)), "epochs": 1, "optimizer": {"kind": "adamw"}}
+    nest = draw(_nests())
+    if task["loader"] == "shuffled" and "last_pass" not in json.dumps(model) and draw(st.booleans()):
+        nest, model["q_head"] = draw(_halting(streams[-1]))
+        loss["halt"] = 0.5
     return {
         "spec": 1,
         "name": "drawn",
         "model": model,
-        "nest": draw(_nests()),
+        "nest": nest,
         "loss": loss,
         "task": task,
         "train": train,

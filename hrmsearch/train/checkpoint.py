@@ -1,13 +1,13 @@
 """Checkpoints: one safetensors file with all that the rest of a run depends on.
 
 Arrays: `snapshot/<name>` is the executable's (parameters, optimiser, averages, random state), `carry/<i>/<path>` the
-carry of micro-batch i, `best/<path>` the best parameters. `json` is u8[n]: the rest as JSON in UTF-8, whose floats keep
-every bit.
+carry of micro-batch i, `best/<path>` the best parameters, `rolling/<name>` the rows of a nest that halts. `json` is
+u8[n]: the rest as JSON in UTF-8, whose floats keep every bit.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,12 +45,14 @@ class Checkpoint:
     carries: Sequence[Mapping[str, Array]]
     rows: Sequence[int]
     best: Mapping[str, Array]
+    rolling: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a crash leaves the one before it. Raises RunError where it cannot be written."""
         arrays = {"json": self._header()}
         arrays |= {f"snapshot/{name}": array for name, array in self.snapshot.items()}
         arrays |= {f"best/{name}": array for name, array in self.best.items()}
+        arrays |= {f"rolling/{name}": array for name, array in self.rolling.items()}
         for i, carry in enumerate(self.carries):
             arrays |= {f"carry/{i}/{name}": array for name, array in carry.items()}
         write_arrays(path, arrays)
@@ -80,7 +82,16 @@ def load(path: Path, origin: Origin) -> Checkpoint:
         raise RunError(f"{path}: a broken checkpoint, or one of another version ({error})") from error
     check(path, "a checkpoint", found, origin)
     kept = [_below(f"carry/{i}/", arrays) for i in range(len(rows))]
-    return Checkpoint(found, progress, length, _below("snapshot/", arrays), kept, rows, _below("best/", arrays))
+    return Checkpoint(
+        found,
+        progress,
+        length,
+        _below("snapshot/", arrays),
+        kept,
+        rows,
+        _below("best/", arrays),
+        _below("rolling/", arrays),
+    )
 
 
 def _header_of(path: Path, arrays: Mapping[str, Array]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from hrmsearch.lowering import memory_prefix
 from hrmsearch.optim.base import Optimizer
 from hrmsearch.runtime import Executable, KeyedRule, Options, Training, load_backend, prepared
 from hrmsearch.spec.model import Spec
+from hrmsearch.train.halting import HEEDED
 from hrmsearch.train.options import RunOptions
 
 
@@ -39,7 +40,8 @@ def training_of(spec: Spec, graph: Graph) -> Training:
     optimizer = optimizer_of(spec)
     trained = [path for path, op in graph.params.items() if moves(op) == "trained"]
     keyed = {path: _by_row(spec, path, optimizer.lr) for path in keyed_params(graph)}
-    return Training(optimizer.rule(), optimizer.decays(trained), spec.train.clip, spec.train.ema, keyed)
+    told = () if graph.nest.halt is None else tuple(name for name in HEEDED if name in graph.outputs)
+    return Training(optimizer.rule(), optimizer.decays(trained), spec.train.clip, spec.train.ema, keyed, told)
 
 
 def _by_row(spec: Spec, path: str, lr: float) -> KeyedRule:

@@ -102,9 +102,14 @@ class Plan:
         return self.spec.train.batch * self.spec.train.accumulate
 
     @cached_property
+    def epoch_steps(self) -> int:
+        """Optimiser steps in an epoch."""
+        return updates_per_epoch(self.data.train_rows, self.graph.nest, self.batch)
+
+    @property
     def steps(self) -> int:
         """Optimiser steps, if all epochs run."""
-        return self.spec.train.epochs * updates_per_epoch(self.data.train_rows, self.graph.nest, self.batch)
+        return self.spec.train.epochs * self.epoch_steps
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hrmsearch.errors import DivergedError
@@ -16,6 +16,7 @@ from hrmsearch.train.job import Job
 from hrmsearch.train.metrics import MetricsFile
 from hrmsearch.train.nest import Group, fitting, group_length, groups, rows_of
 from hrmsearch.train.progress import Progress
+from hrmsearch.train.rolling import Rolling
 from hrmsearch.train.schedule import learning_rate
 from hrmsearch.train.scores import Score
 from hrmsearch.train.scoring import score, scored
@@ -39,6 +40,7 @@ class Trainer:
         self._watcher = watcher
         self._wish = wish
         self._stepper = Stepper(executable, self._train.batch, self._rate, self._check)
+        self._rolling = Rolling(job, self._stepper) if job.plan.graph.nest.halt else None
         self._best: dict[str, Array] = {}
         self.progress = Progress()
 
@@ -59,6 +61,8 @@ class Trainer:
         self._executable.init(self._job.seed)
         self._executable.restore(checkpoint.snapshot)
         self._stepper.restore(checkpoint.carries, checkpoint.rows)
+        if self._rolling:
+            self._rolling.restore(checkpoint.rolling)
         self._best = dict(checkpoint.best)
         self.progress = checkpoint.progress
         self._mark()
@@ -83,17 +87,38 @@ class Trainer:
 
     def _epoch(self) -> None:
         plan, p = self._job.plan, self.progress
-        nest, sections = plan.graph.nest, plan.data.train(self._job.seed, p.epoch)
-        batches = train_batches(sections, nest.loader, plan.batch, self._job.seed, p.epoch, p.batch)
-        for group in groups(fitting(batches, plan.graph), group_length(nest)):
-            self._group(group)
+        if self._rolling:
+            while p.batch < plan.epoch_steps:
+                self._timed(self._roll)
+        else:
+            self._walk()
         self._validate()
         self._heed()
 
+    def _walk(self) -> None:
+        """Train on every window of an epoch."""
+        plan, p = self._job.plan, self.progress
+        nest, sections = plan.graph.nest, plan.data.train(self._job.seed, p.epoch)
+        batches = train_batches(sections, nest.loader, plan.batch, self._job.seed, p.epoch, p.batch)
+        for group in groups(fitting(batches, plan.graph), group_length(nest)):
+            self._timed(lambda group=group: self._group(group))
+
     def _group(self, group: Group) -> None:
-        begun = time.monotonic()
         losses = self._stepper.step(group, self._updated)
         self.progress.add_batch(losses, len(group) * rows_of(group[0]), len(group))
+
+    def _roll(self) -> None:
+        """Train on one pass of every row; rows that halt take new windows."""
+        assert self._rolling is not None
+        p = self.progress
+        loss, passes, right = self._rolling.step(p.step, self._updated)
+        p.add_batch([loss], self._job.plan.batch, 1)
+        p.add_halted(passes, right)
+
+    def _timed(self, work: Callable[[], None]) -> None:
+        """Train a little, and write a checkpoint if it is time."""
+        begun = time.monotonic()
+        work()
         self.progress.seconds += time.monotonic() - begun
         if self._wish.signal is not None or time.monotonic() - self._saved >= self._train.checkpoint:
             self._save()
@@ -148,7 +173,8 @@ class Trainer:
         self._record(train, valid)
         seconds = p.seconds
         p.end_epoch()
-        self._stepper.forget()
+        if self._rolling is None:
+            self._stepper.forget()
         self._save()
         if best:
             self._judge.save(self._job.folder.weights)
@@ -162,6 +188,8 @@ class Trainer:
     def _record(self, train: Iterable[Score], valid: Iterable[Score]) -> None:
         p = self.progress
         more = {"lr": p.lr, "grad_norm": p.norms / p.updates, "seconds": p.seconds}
+        if p.halted:
+            more |= {"halted": p.halted, "passes": p.halted_passes / p.halted, "right": p.halted_right / p.halted}
         lines = [metrics.record(p.step, p.epoch + 1, "train", found, **more) for found in train]
         lines += [metrics.record(p.step, p.epoch + 1, "valid", found) for found in valid]
         self._metrics.append(lines)
@@ -178,6 +206,7 @@ class Trainer:
             carries=self._stepper.carries(),
             rows=self._stepper.carried_rows,
             best=self._best,
+            rolling=self._rolling.snapshot() if self._rolling else {},
         )
         moment.save(path)
         self._mark()

@@ -83,6 +83,9 @@ def updates_per_epoch(rows: Sequence[int], nest: Nest, batch: int) -> int:
 
     Every epoch takes the same. Raises DataError where a group would need windows of several sections.
     """
+    if nest.halt is not None:
+        # rows take new samples as they halt; an epoch is as many steps as its samples make batches
+        return -(-sum(rows) // batch)
     if len(rows) > 1 and group_length(nest) > 1:
         raise DataError("windows of several lengths cannot share a span; use nest.backprop in passes")
     # batches without tokens: a group depends on their rows only

@@ -15,7 +15,8 @@ class Progress:
 
     epoch: epochs done. batch: batches of the next epoch done. step: optimiser steps done. first_loss: of the first
     pass of all, which tells a runaway loss. losses: by pass, summed over the rows of this epoch. norms: gradient norms,
-    summed over its `updates`. lr: of the last step. seconds: of training in this epoch. best: records of the
+    summed over its `updates`. lr: of the last step. seconds: of training in this epoch. halted: rows that halted in
+    this epoch, with the passes they took and how many were right. best: records of the
     validation scores by pass at `best_epoch`, which counts from 1.
     """
 
@@ -30,6 +31,9 @@ class Progress:
     lr: float = 0.0
     seconds: float = 0.0
     epoch_seconds: list[float] = field(default_factory=list[float])
+    halted: int = 0
+    halted_passes: int = 0
+    halted_right: int = 0
     best: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     best_epoch: int = 0
     best_step: int = 0
@@ -40,6 +44,12 @@ class Progress:
         self.losses = [total + loss * rows for total, loss in zip(before, losses, strict=True)]
         self.rows += rows
         self.batch += batches
+
+    def add_halted(self, passes: Sequence[int], right: int) -> None:
+        """Count rows that halted after so many passes each, of which some were right."""
+        self.halted += len(passes)
+        self.halted_passes += sum(passes)
+        self.halted_right += right
 
     def train_losses(self) -> list[float]:
         """Return the mean training loss by pass over the epoch under way."""
@@ -65,6 +75,7 @@ class Progress:
         self.epoch_seconds.append(self.seconds)
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses, self.rows, self.norms, self.updates, self.seconds = [], 0, 0.0, 0, 0.0
+        self.halted, self.halted_passes, self.halted_right = 0, 0, 0
 
     def record(self) -> dict[str, Any]:
         """Return the progress as JSON values, which keep every bit of a float."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -10,8 +11,12 @@ from hrmsearch.runtime import Array, Carry, Executable
 from hrmsearch.tasks.base import Split, Task
 from hrmsearch.tasks.judging import Tally, chosen, of_loss
 from hrmsearch.tasks.loaders import eval_batches
+from hrmsearch.train.halting import halts
 from hrmsearch.train.nest import fitting, passes, rows_of
 from hrmsearch.train.scores import Score
+
+#: how many passes rows took, where they are scored as they halt
+PASSES: Final = f"{TELEMETRY}nest.passes"
 
 
 def score(
@@ -28,7 +33,7 @@ def score(
     The loader decides the rows: `contiguous` reads the split as one stream, so that state of lifetime `stream` has seen
     all text before a window; `shuffled` reads `batch` windows at a time, in document order. The targets are the same.
     Every pass's loss is the summed loss over the summed number of targets, so short batches weigh what they hold;
-    telemetry is the mean over windows.
+    telemetry is the mean over windows. Where rows are scored as they halt, a row keeps what it said when it did.
     """
     graph = executable.graph
     found = [_Pass(graph, task) for _ in range(count or graph.nest.passes)]
@@ -38,9 +43,10 @@ def score(
         if carry is None or rows_of(dealt) != rows:
             rows = rows_of(dealt)
             carry = executable.init_carry(rows, split.window)
+        kept = _Kept(graph, len(found), rows)
         for one, call in zip(found, passes(dealt, len(found)), strict=True):
             outputs, carry = executable.eval_step(call, carry)
-            one.add(outputs, dealt.arrays["targets"])
+            one.add(kept.merge(outputs), dealt.arrays["targets"])
     return tuple(one.score(i + 1) for i, one in enumerate(found))
 
 
@@ -57,6 +63,8 @@ class _Pass:
         self.loss = self.targets = 0.0
         self.tally = Tally(task.vocabulary)
         self.told = {name: 0.0 for name in graph.outputs if name.startswith(TELEMETRY)}
+        if graph.nest.halt is not None and graph.nest.halt.scored == "halt":
+            self.told[PASSES] = 0.0
         self.windows = 0
 
     def add(self, outputs: Mapping[str, Array], targets: Array) -> None:
@@ -74,6 +82,30 @@ class _Pass:
         shares = self.tally.values() if self.task.answers else {}
         told = {name: total / self.windows for name, total in self.told.items()}
         return replace(scored(number, self.loss / max(self.targets, 1.0), self.task, shares), telemetry=told)
+
+
+class _Kept:
+    """What rows said when they halted, where that is what they are scored by; else nothing."""
+
+    def __init__(self, graph: Graph, most: int, rows: int) -> None:
+        self._halts = graph.nest.halt is not None and graph.nest.halt.scored == "halt"
+        self._rows = {n for n, value in graph.outputs.items() if value.type.names[:1] == ("B",)}
+        self._most, self._passes = most, np.zeros(rows, np.int32)
+        self._done = np.zeros(rows, np.bool_)
+        self._said: dict[str, Array] = {}
+
+    def merge(self, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return a pass's outputs with those of rows that halted before it as they were then."""
+        if not self._halts:
+            return outputs
+        merged = dict(outputs)
+        for name in self._rows & self._said.keys():
+            done = self._done.reshape(-1, *[1] * (outputs[name].ndim - 1))
+            merged[name] = np.where(done, self._said[name], outputs[name])
+        self._passes += ~self._done
+        self._done |= halts(outputs, self._passes, self._most)
+        self._said = merged
+        return {**merged, PASSES: self._passes}
 
 
 def _sum(outputs: Mapping[str, Array], name: str) -> float:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hrmsearch.ir import Lifetime
-from hrmsearch.runtime import Array, Carry, Executable, Span
+from hrmsearch.runtime import Array, Carry, Executable, Pass, Span
 from hrmsearch.train.nest import Group, micro_batches, rows_of, spans
 
 
@@ -37,6 +39,7 @@ class Stepper:
         self._check = check
         self._carries: list[Carry] = []
         self._carried_rows: list[int] = []
+        self._told: list[Mapping[str, Array]] = []
 
     def step(self, group: Group, updated: Callable[[Update], None]) -> list[float]:
         """Train on a group and return its losses by pass, averaged over rows and windows; hears of every update."""
@@ -55,12 +58,27 @@ class Stepper:
         windows, passes = len(group), self._nest.passes
         return [sum(losses[i::passes]) / windows for i in range(passes)]
 
+    def roll(self, call: Pass, updated: Callable[[Update], None]) -> tuple[float, dict[str, Array]]:
+        """Take one pass of every row and step; return the loss and the outputs asked for. Hears of the update."""
+        count = len(np.asarray(call.reset))
+        cuts = [slice(i, i + self._rows) for i in range(0, count, self._rows)]
+        parts = [[Pass({n: a[cut] for n, a in call.inputs.items()}, np.asarray(call.reset)[cut])] for cut in cuts]
+        rows = [len(np.asarray(part[0].reset)) for part in parts]
+        if rows != self._carried_rows:
+            self._begin(rows, next(iter(call.inputs.values())).shape[1])
+        (loss,), norm = self._span(parts, [n / count for n in rows], 0, due=True)
+        assert norm is not None
+        updated(Update(loss, *norm))
+        return loss, {name: np.concatenate([part[name] for part in self._told]) for name in self._told[0]}
+
+    def _begin(self, rows: list[int], tokens: int) -> None:
+        self._carries = [self._executable.init_carry(count, tokens) for count in rows]
+        self._carried_rows = rows
+
     def _enter(self, group: Group, rows: list[int]) -> None:
         """Keep the carry of rows that go on; rows that start afresh, or are as many as none before, get a new one."""
         if group[0].reset >= Lifetime.STREAM or rows != self._carried_rows:
-            tokens = next(iter(group[0].arrays.values())).shape[1]
-            self._carries = [self._executable.init_carry(count, tokens) for count in rows]
-            self._carried_rows = rows
+            self._begin(rows, next(iter(group[0].arrays.values())).shape[1])
 
     def _span(
         self, parts: Sequence[Span], weights: Sequence[float], done: int, due: bool
@@ -69,13 +87,15 @@ class Stepper:
         if due and len(parts) == 1 and self._nest.step == "span":
             rate = self._rate()
             result, norm = self._executable.train_step(parts[0], self._carries[0], rate)
-            self._carries[0] = result.carry
+            self._carries[0], self._told = result.carry, [*result.told]
             self._judge(result.losses, done)
             return result.losses, (norm, rate)
         total = [0.0] * len(parts[0])
+        self._told = []
         for i, (span, weight) in enumerate(zip(parts, weights, strict=True)):
             result = self._executable.backward(span, self._carries[i], weight)
             self._carries[i] = result.carry
+            self._told += result.told
             total = [t + weight * loss for t, loss in zip(total, result.losses, strict=True)]
         self._judge(total, done)
         if not due:
