@@ -81,6 +81,11 @@ class Generated(Task):
         del split
         return {}
 
+    @property
+    def renews(self) -> bool:
+        """Whether the training rows of one epoch are not those of another."""
+        return self.fresh
+
     def load(self) -> "GeneratedData":
         """Draw every split but train."""
         splits = {name: _joined(self._drawn(name)) for name in self.sections() if name != "train"}
@@ -98,7 +103,8 @@ class Generated(Task):
             words = Words(self.seed, self.kind, name, number, *key)
             blocks = [min(_BLOCK, section.rows - at) for at in range(0, section.rows, _BLOCK)]
             tokens, targets = zip(*(self.draw(words, section, name, rows) for rows in blocks), strict=True)
-            found.append(Split(np.concatenate(tokens), np.concatenate(targets)))
+            puzzles = np.zeros(section.rows, np.int32) if self.puzzles else None
+            found.append(Split(np.concatenate(tokens), np.concatenate(targets), puzzles))
         return found
 
     @property
@@ -134,7 +140,7 @@ class Generated(Task):
 
     def _headline(self, splits: Mapping[str, Split]) -> str:
         train = sum(section.rows for section in self.sections()["train"])
-        each = "new in every epoch" if self.fresh else "the same in every epoch"
+        each = "new in every epoch" if self.renews else "the same in every epoch"
         scored = ", ".join(f"{name} {len(split)}" for name, split in splits.items())
         return f"task {self.label} (train {train} rows, {each}; {scored})"
 
@@ -157,7 +163,7 @@ class GeneratedData(TaskData):
 
     def train(self, seed: int, epoch: int) -> Sequence[Split]:
         """Draw the rows of an epoch of the run with a seed, or return the fixed ones."""
-        return self.task.train_set(seed, epoch) if self.task.fresh else self._fixed
+        return self.task.train_set(seed, epoch) if self.task.renews else self._fixed
 
     @cached_property
     def _fixed(self) -> list[Split]:
@@ -188,7 +194,9 @@ def _joined(sections: Sequence[Split]) -> Split:
         return np.pad(array, ((0, 0), (0, longest - array.shape[1])), constant_values=fill)
 
     tokens = np.concatenate([padded(section.tokens, 0) for section in sections])
-    return Split(tokens, np.concatenate([padded(section.targets, IGNORE) for section in sections]))
+    targets = np.concatenate([padded(section.targets, IGNORE) for section in sections])
+    puzzles = [section.puzzles for section in sections if section.puzzles is not None]
+    return Split(tokens, targets, np.concatenate(puzzles) if puzzles else None)
 
 
 def _record(split: Split) -> dict[str, Any]:
