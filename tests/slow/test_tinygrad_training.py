@@ -1,0 +1,72 @@
+"""Twenty training steps of every shipped spec, and of random ones, with tinygrad as with torch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("tinygrad", reason="tinygrad is not installed")
+
+import hrmsearch as hs
+from hrmsearch.ir import Graph, Lifetime
+from hrmsearch.runtime import Executable, Span
+from hrmsearch.spec.load import shipped
+from hrmsearch.spec.model import Spec
+from hrmsearch.tasks.loaders import Batch
+from hrmsearch.testing import specs
+from hrmsearch.train import RunOptions, compile_for
+from hrmsearch.train.nest import group_length, groups, spans
+from tests.tinygrad_cpu import needs_tinygrad, plain_kernels
+
+pytestmark = [pytest.mark.slow, needs_tinygrad, pytest.mark.usefixtures(plain_kernels.__name__)]
+
+STEPS, ROWS = 20, 2
+#: every shipped spec fits: heads divide the width, and recurrences over a few tokens are a few kernels
+TINY = ("model.dim=8", "model.defaults.ffn.width=8", "task.window=4")
+
+
+def dealt(graph: Graph, seed: int) -> Iterator[Span]:
+    """Yield the spans of consecutive random windows."""
+    rng = np.random.default_rng(seed)
+    classes, shape = graph.outputs["logits"].type.width("C"), (ROWS, graph.nest.window)
+    batches = (
+        Batch(
+            {name: rng.integers(0, classes, shape, dtype=np.int32) for name in ("tokens", "targets")},
+            Lifetime.WINDOW if i else Lifetime.STREAM,
+        )
+        for i in range(STEPS)
+    )
+    for group in groups(batches, group_length(graph.nest)):
+        yield from spans(group, graph.nest)
+
+
+def losses(executable: Executable, seed: int) -> list[float]:
+    """Return the losses of the first steps, the carry going on from span to span."""
+    carry, found = executable.init_carry(ROWS, executable.graph.nest.window), list[float]()
+    for span, _ in zip(dealt(executable.graph, seed), range(STEPS), strict=False):
+        result, _ = executable.train_step(span, carry, 1e-3)
+        carry = result.carry
+        found += result.losses
+    return found
+
+
+def assert_equal(spec: Spec, seed: int) -> None:
+    graph = hs.lower(spec)
+    ours, torch = (compile_for(spec, graph, RunOptions(backend=name)) for name in ("tinygrad", "torch"))
+    ours.init(seed)
+    torch.init(seed)
+    np.testing.assert_allclose(losses(ours, seed), losses(torch, seed), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_spec_trains_as_with_torch(name: str) -> None:
+    assert_equal(hs.load(name, TINY), 0)
+
+
+@settings(max_examples=3, phases=[Phase.generate])
+@given(spec=specs(smooth=True), seed=st.integers(0, 2**16))
+def test_any_spec_trains_as_with_torch(spec: Spec, seed: int) -> None:
+    # drawn levels may amplify a last bit a million times
+    assert_equal(hs.loads(hs.render(spec), overrides=["train.precision=float64"]), seed)
