@@ -32,8 +32,9 @@ class Split:
             raise DataError(f"tokens {self.tokens.shape} and targets {self.targets.shape} must both be [N, W]")
         if self.puzzles is not None and self.puzzles.shape != self.tokens.shape[:1]:
             raise DataError(f"puzzles {self.puzzles.shape} must be [N] for {len(self.tokens)} windows")
-        for array in self.rows(slice(None)).values():
-            array.setflags(write=False)
+        for array in (self.tokens, self.targets, self.puzzles):
+            if array is not None:
+                array.setflags(write=False)
 
     def rows(self, which: Any) -> dict[str, Ids]:
         """Return some of the windows, as the inputs that graphs know them by."""
