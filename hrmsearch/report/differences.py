@@ -13,7 +13,7 @@ from hrmsearch.report.runs import Compared, Trained
 from hrmsearch.study.comparing import RunComparison, compare_runs
 from hrmsearch.study.runs import RunArm, SeedRun
 from hrmsearch.study.statistics import Difference
-from hrmsearch.study.verdicts import confidence
+from hrmsearch.study.verdicts import confidence, sentences
 from hrmsearch.tasks.judging import METRICS
 
 _UNNAMED = (
@@ -42,6 +42,17 @@ def differences(compared: Compared, control: str | None, *, figures: bool) -> It
         yield differences_table(found.comparison, found.metric.measure)
         yield from map(Text, found.sentences())
         yield from (Text(f"Warning: {line}.") for line in found.warnings)
+
+
+def verdicts(compared: Compared, control: str) -> list[str]:
+    """Return in sentences what differences from a control show; none for a single spec or where none can be taken."""
+    if len(compared.specs) < 2:
+        return []
+    try:
+        found = _compared(compared, control)
+    except RunError:
+        return []
+    return sentences(found.comparison, found.metric.measure)
 
 
 def _compared(compared: Compared, control: str) -> RunComparison:

@@ -35,7 +35,7 @@ class Evidence:
         """Return what a finished manifest and the files beside it hold; raises RunError where they are foreign."""
         log = file.parent / "metrics.jsonl"
         lines = metrics.read(log) if file.name == MANIFEST and log.exists() else []
-        return cls(SeedResult.of(file.parent, found), file, _sha256(file), found, lines)
+        return cls(SeedResult.of(file.parent, found), file, sha256_of(file), found, lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ def gather(folders: Sequence[Path]) -> tuple[list[Evidence], list[LeftOut]]:
     return finished, others
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes; raises RunError where it cannot be read."""
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:

@@ -19,7 +19,8 @@ from hrmsearch.tasks.judging import is_better
 
 # With more specs than this, a title counts them.
 _NAMED = 3
-_READING = (
+#: what a reader should know of every number
+READING = (
     "Scores are those after the last pass, unless a pass is named. Valid chose the epoch of each seed; test chose "
     "nothing. mean ± sd is over seeds, the sample standard deviation. Every number of a seed stands in its manifest, "
     "which is named below by file and SHA-256."
@@ -41,20 +42,20 @@ def document(
     labels = [spec.label for one in compared for spec in one.specs]
     if control is not None and control not in labels:
         raise RunError(f"{control}: is none of the specs here, which are {', '.join(labels)}")
-    anchors = _anchors(compared)
+    places = anchors(compared)
     sections = [
-        *(_results(one, control, figures=figures) for one in compared),
-        *(_spec(one, spec, anchors[one.corpus, spec.label]) for one in compared for spec in one.specs),
+        *(results_section(one, control, figures=figures) for one in compared),
+        *(spec_section(one, spec, places[one.corpus, spec.label]) for one in compared for spec in one.specs),
     ]
     names = listed(labels) if len(labels) <= _NAMED else f"{len(labels)} specs"
     title = f"{names} on {listed([one.corpus for one in compared])}"
-    lead = [*(line for one in compared for line in _headlines(one)), _READING]
+    lead = [*(line for one in compared for line in headlines(one)), READING]
     lead += [f"{one}." for one in others]
-    once = {name: where for (_, name), where in anchors.items() if labels.count(name) == 1}
+    once = {name: where for (_, name), where in places.items() if labels.count(name) == 1}
     return Document(title, lead, sections, once)
 
 
-def _anchors(compared: Sequence[Compared]) -> Mapping[tuple[str, str], str]:
+def anchors(compared: Sequence[Compared]) -> Mapping[tuple[str, str], str]:
     """Return a name for links for each spec on each data set."""
     places = [(one.corpus, spec.label) for one in compared for spec in one.specs]
     named = [f"spec-{anchor(f'{label} {corpus}')}" for corpus, label in places]
@@ -65,7 +66,7 @@ def _anchors(compared: Sequence[Compared]) -> Mapping[tuple[str, str], str]:
     }
 
 
-def _headlines(compared: Compared) -> Iterator[str]:
+def headlines(compared: Compared) -> Iterator[str]:
     """Yield what is best, and what the best control says to it."""
     split, metric, label = scored_split(compared), compared.metric, best_on_valid(compared)
     (value,) = [spec.summary.metrics[split][-1][metric] for spec in compared.specs if spec.label == label]
@@ -78,7 +79,8 @@ def _headlines(compared: Compared) -> Iterator[str]:
         yield f"The best control there, {control[0]}, has a {split} {metric} of {measured(metric, control[1])}, {says}."
 
 
-def _results(compared: Compared, control: str | None, *, figures: bool) -> Section:
+def results_section(compared: Compared, control: str | None, *, figures: bool) -> Section:
+    """Return the part on one data set: scores, differences, and how scores came about."""
     here = [spec.label for spec in compared.specs]
     scores = replace(specs_table(compared.summaries), title="scores, mean ± sd over seeds")
     tables = [scores, telemetry_table(compared.summaries)]
@@ -91,7 +93,8 @@ def _results(compared: Compared, control: str | None, *, figures: bool) -> Secti
     return Section(f"Results on {compared.corpus}", f"results-{anchor(compared.corpus)}", found)
 
 
-def _spec(compared: Compared, trained: Trained, name: str) -> Section:
+def spec_section(compared: Compared, trained: Trained, name: str) -> Section:
+    """Return the part on one spec: scores by seed, diagnostics, and what stands behind them."""
     scores = replace(seeds_table([one.result for one in trained.seeds]), title="scores by seed")
     items = [*_about(trained), scores, *_diagnostics(trained.seeds[0].manifest), manifests_table(trained.seeds)]
     items += [commands(trained), budget_table(trained), conditions_table(trained), rendered_spec(trained)]

@@ -32,10 +32,11 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The specs that were trained on the same data, by name."""
+    """The specs that were trained on the same data; judged: the metric that a study asked for."""
 
     corpus: str
     specs: Sequence[Trained]
+    judged: str = ""
 
     @property
     def summaries(self) -> list[Summary]:
@@ -49,7 +50,9 @@ class Compared:
 
     @property
     def metric(self) -> str:
-        """Bits per character where the task has them, and otherwise what it is judged by first."""
+        """What specs are compared by: bits per character where the task has them, or what it is judged by first."""
+        if self.judged:
+            return self.judged
         names = [name for name in self.specs[0].summary.metrics["valid"][-1] if name != "loss"]
         return "bpc" if "bpc" in names else names[0]
 

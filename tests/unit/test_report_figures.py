@@ -27,6 +27,7 @@ from hrmsearch.report.figures.tones import INK, TONES, themed
 pytest.importorskip("matplotlib")
 
 names = st.text("abcdefghij_WM", min_size=1, max_size=40)
+axes = st.text("abcdefghij_WM ", min_size=1, max_size=60)
 numbers = st.floats(-100, 100, allow_nan=False).map(lambda value: round(value, 3))
 several = st.lists(numbers, min_size=1, max_size=5)
 EPOCHS = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -41,7 +42,7 @@ def bands(draw: st.DrawFn) -> Picture:
 
     series = [one(number) for number in range(draw(st.integers(1, 8)))]
     levels = [Level(draw(names), draw(numbers))]
-    return band_chart("bands", "t", series, x="epoch", y="ppl", levels=levels, points=draw(st.booleans()))
+    return band_chart("bands", "t", series, x="epoch", y=draw(names), levels=levels, points=draw(st.booleans()))
 
 
 @st.composite
@@ -52,27 +53,30 @@ def rows(draw: st.DrawFn) -> Picture:
 
     found = [one(number) for number in range(draw(st.integers(1, 8)))]
     marks = [Mark(draw(names), draw(numbers)) for _ in range(draw(st.integers(0, 2)))]
-    return rows_chart("rows", "t", found, x="ppl", caption="", marks=marks)
+    return rows_chart("rows", "t", found, x=draw(axes), caption="", marks=marks)
 
 
 @st.composite
 def trials(draw: st.DrawFn) -> Picture:
     arms = draw(st.lists(names, min_size=1, max_size=7, unique=True))
     found = [Trial(arm, i, draw(numbers), draw(numbers)) for i, arm in enumerate(arms) for _ in range(3)]
-    return pareto("pareto", "t", found, LESS, MORE)
+    return pareto("pareto", "t", found, LESS, Objective(draw(axes), "more"))
 
 
 bars = st.dictionaries(names, st.floats(0, 1), min_size=1, max_size=6).map(
     lambda shares: importance("bars", "t", shares, "drawn")
 )
 periods = st.sampled_from([1.0, 2.0, 4.0, 16.0, 128.0])
-heats = st.dictionaries(st.tuples(periods, periods), several, min_size=1, max_size=12).map(
-    lambda cells: heat_map("heat", "t", cells, x="L", y="H", value="bpc", better="less")
-)
+cells = st.dictionaries(st.tuples(periods, periods), several, min_size=1, max_size=12)
+
+
+@st.composite
+def heats(draw: st.DrawFn) -> Picture:
+    return heat_map("heat", "t", draw(cells), x=draw(axes), y=draw(axes), value="bpc", better="less")
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.one_of(bands(), rows(), trials(), bars, heats))
+@given(st.one_of(bands(), rows(), trials(), bars, heats()))
 def test_no_text_is_cut_off_or_lies_on_another(picture: Picture) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

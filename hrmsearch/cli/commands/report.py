@@ -1,12 +1,16 @@
-"""`hrmsearch report`: finished runs as tables, figures, CSV and one HTML file."""
+"""`hrmsearch report`: finished runs or a study as tables, figures, CSV and one HTML file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 if TYPE_CHECKING:
-    from hrmsearch.report.evidence import Evidence, LeftOut
+    from collections.abc import Mapping, Sequence
+
+    from hrmsearch.report.document import Document
+    from hrmsearch.report.runs import Compared
+    from hrmsearch.report.table import Table
 
 
 @click.command("report")
@@ -36,27 +40,25 @@ def command(
     tensorboard: Path | None,
     force: bool,
 ) -> None:
-    """Report on finished runs: tables, figures, one HTML file.
+    """Report on finished runs or a study: tables, figures, one HTML file.
 
-    RUN is a run, or a folder above runs such as `runs`. The HTML file holds everything and needs no network; report.md,
-    CSV of every value and the figures as SVG lie beside it.
+    RUN is a run, a folder above runs such as `runs`, or the folder of a study. The HTML file holds everything and needs
+    no network; report.md, CSV of every value and the figures as SVG lie beside it.
     """
     from hrmsearch.cli.terminal import print_table
     from hrmsearch.report.events import event_files
-    from hrmsearch.report.experiment import document
     from hrmsearch.report.folder import contents, refuse_if_used, save
-    from hrmsearch.report.runs import compare, tables
+    from hrmsearch.report.study_file import is_study
 
     if png and no_figures:
         raise click.UsageError("--png and --no-figures exclude each other")
     refuse_if_used(output, force=force)
-    finished, others = _found(folders)
-    compared = compare(finished, others)
-    for table in tables(compared):
+    made = _of_study if any(map(is_study, folders)) else _of_runs
+    found = made(folders, control, figures=not no_figures)
+    for table in found.shown:
         print_table(table)
-    made = document(compared, others, control=control, figures=not no_figures)
-    files = contents(made, compared, png=png)
-    events = event_files(compared) if tensorboard is not None else {}
+    files = {**contents(found.document, found.compared, png=png), **found.more}
+    events = event_files(found.compared) if tensorboard is not None else {}
     save(output, files)
     click.echo(f"wrote {output / 'report.html'} and {len(files) - 1} files beside it", err=True)
     if tensorboard is not None:
@@ -64,14 +66,47 @@ def command(
         click.echo(f"wrote {len(events)} event files; look at them by: tensorboard --logdir {tensorboard}", err=True)
 
 
-def _found(folders: tuple[Path, ...]) -> tuple[list["Evidence"], list["LeftOut"]]:
-    """Return finished runs and the others, naming these; raises RunError where none is finished."""
+class _Found(NamedTuple):
+    """What to report: shown on the terminal, written, and further files by path."""
+
+    document: "Document"
+    compared: "Sequence[Compared]"
+    shown: "Sequence[Table]"
+    more: "Mapping[Path, str]"
+
+
+def _of_study(folders: tuple[Path, ...], control: str | None, *, figures: bool) -> _Found:
+    """Return the report on a study; raises HrmsearchError beside other folders or another control than its own."""
+    from hrmsearch.errors import RunError
+    from hrmsearch.report.runs import tables
+    from hrmsearch.report.search import trials_csv, trials_table
+    from hrmsearch.report.study_file import read
+    from hrmsearch.report.study_report import study_document
+
+    (folder, *others) = folders
+    if others:
+        raise RunError("a study has a report of its own; name its folder alone")
+    study = read(folder)
+    if control not in (None, study.control):
+        raise RunError(f"--control {control}: the control of study {study.name} is {study.control}")
+    for one in study.others:
+        click.echo(str(one), err=True)
+    compared = [study.finalists] if study.finalists else []
+    shown = [trials_table(study), *tables(compared)]
+    return _Found(study_document(study, figures=figures), compared, shown, {Path("trials.csv"): trials_csv(study)})
+
+
+def _of_runs(folders: tuple[Path, ...], control: str | None, *, figures: bool) -> _Found:
+    """Return the report on runs, naming those without a result; raises HrmsearchError where none is finished."""
     from hrmsearch.errors import RunError
     from hrmsearch.report.evidence import gather
+    from hrmsearch.report.experiment import document
+    from hrmsearch.report.runs import compare, tables
 
     finished, others = gather(folders)
     for one in others:
         click.echo(str(one), err=True)
     if not finished:
         raise RunError("none of these runs is finished")
-    return finished, others
+    compared = compare(finished, others)
+    return _Found(document(compared, others, control=control, figures=figures), compared, tables(compared), {})

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hrmsearch.report.figures.labels import below, legend_height, whole_numbers
+from hrmsearch.report.figures.labels import below, legend_height, name_axes, whole_numbers
 from hrmsearch.report.figures.picture import Picture
 from hrmsearch.report.figures.tones import colour, dashes, marker, tone
 
@@ -59,10 +59,15 @@ def band_chart(
     x: str,
     y: str,
     note: str = "",
+    caption: str = "",
     levels: Sequence[Level] = (),
     points: bool = False,
 ) -> Picture:
-    """Return a chart of lines with bands; points: mark the means, where places are few."""
+    """Return a chart of lines with bands.
+
+    note: a sentence ahead of the caption. caption: in place of the one that explains seeds and bands. points: mark the
+    means, where places are few.
+    """
     labels = [one.label for one in [*series, *levels]]
 
     def draw(axes: Any) -> None:
@@ -70,8 +75,7 @@ def band_chart(
             _draw(axes, one, points=points or len(one.common()) == 1)
         for level in levels:
             axes.axhline(level.value, color=colour("faint"), linestyle=(0, (4, 3)), linewidth=1.0, label=level.label)
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
+        name_axes(axes, x, y, _PLOT)
         whole_numbers(axes)
         if _far_apart(series, levels):
             axes.set_yscale("log")
@@ -79,7 +83,7 @@ def band_chart(
 
     several = any(len(one.seeds) > 1 for one in series)
     parts = [note, BAND if several else "One seed each.", _AHEAD if any(one.ahead() for one in series) else ""]
-    return Picture(name, title, " ".join(filter(None, parts)), draw, _PLOT + legend_height(labels))
+    return Picture(name, title, caption or " ".join(filter(None, parts)), draw, _PLOT + legend_height(labels))
 
 
 def _draw(axes: Any, series: Series, *, points: bool) -> None:

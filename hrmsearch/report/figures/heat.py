@@ -4,12 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hrmsearch.report.figures.labels import name_axes
 from hrmsearch.report.figures.picture import Picture
 from hrmsearch.report.figures.tones import colour
 
 # On colours of a map the two papers do not matter: text is dark or light as the cell is.
 _ON_LIGHT, _ON_DARK = "#101010", "#fdfdfd"
-_CELL, _REST = 0.42, 1.1
+_CELL, _REST = 0.42, 0.9
+# Rows that a map is at least as high as, so that its label has room.
+_FEWEST = 3
 
 #: what was measured, by the values of the vertical and the horizontal setting
 Cells = Mapping[tuple[float, float], Sequence[float]]
@@ -21,12 +24,12 @@ def heat_map(name: str, title: str, cells: Cells, *, x: str, y: str, value: str,
     x, y: the settings. value: what was measured. better: `less` or `more`; better cells are darker.
     """
     rows, columns = (sorted({key[i] for key in cells}) for i in (0, 1))
+    height = _REST + _CELL * max(len(rows), _FEWEST)
     means = {key: math.fsum(values) / len(values) for key, values in cells.items() if values}
 
     def draw(axes: Any) -> None:
         grid = [[means.get((row, column), math.nan) for column in columns] for row in rows]
         drawn = axes.pcolormesh(grid, cmap="viridis" if better == "less" else "viridis_r", edgecolors="none")
-        axes.figure.colorbar(drawn, ax=axes, label=value, pad=0.02)
         for (row, column), mean in means.items():
             place = columns.index(column) + 0.5, rows.index(row) + 0.5
             shade = _text_on(drawn.to_rgba(mean))
@@ -37,12 +40,11 @@ def heat_map(name: str, title: str, cells: Cells, *, x: str, y: str, value: str,
         axes.tick_params(length=0)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
+        name_axes(axes, x, y, height)
         axes.set_facecolor(colour("grid"))
 
     caption = f"Each cell is the mean {value} of n trials, darker is better; empty cells were not tried."
-    return Picture(name, title, caption, draw, _REST + _CELL * len(rows))
+    return Picture(name, title, caption, draw, height)
 
 
 def _text_on(rgba: Sequence[float]) -> str:

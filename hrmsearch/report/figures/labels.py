@@ -18,6 +18,9 @@ _LINE: Final = 296.0
 _KEY: Final = 4.8 * FONT_SIZE
 #: inches
 _LEGEND_LINE: Final = 0.19
+#: inches that ticks and a label take below a plot
+_BELOW: Final = 0.7
+_POINTS_PER_INCH: Final = 72.0
 
 
 def legend_height(labels: Sequence[str]) -> float:
@@ -44,6 +47,12 @@ def broken(text: str, points: float = _LINE) -> str:
         characters -= 1
         lines = textwrap.wrap(text, characters)
     return "\n".join(lines)
+
+
+def name_axes(axes: Any, x: str, y: str, inches: float) -> None:
+    """Label both axes of a plot that is so many inches high, in lines that fit."""
+    axes.set_xlabel(broken(x, _LINE - _KEY))
+    axes.set_ylabel(broken(y, _POINTS_PER_INCH * (inches - _BELOW)))
 
 
 def whole_numbers(axes: Any) -> None:

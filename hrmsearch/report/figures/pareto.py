@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hrmsearch.report.figures.labels import below, legend_height
+from hrmsearch.report.figures.labels import below, legend_height, name_axes
 from hrmsearch.report.figures.picture import Picture
 from hrmsearch.report.figures.tones import colour, marker, tone
 
@@ -64,8 +64,8 @@ def pareto(name: str, title: str, trials: Sequence[Trial], x: Objective, y: Obje
             axes.plot([one.x for one in own], [one.y for one in own], label=arm, **style)
         style = {"color": colour("ink"), "linewidth": 1.0, "drawstyle": where, "zorder": 1.5}
         axes.plot([one.x for one in best], [one.y for one in best], label="front", **style)
+        name_axes(axes, x.label, y.label, _PLOT)
         for axis, objective in (("x", x), ("y", y)):
-            getattr(axes, f"set_{axis}label")(objective.label)
             if objective.log:
                 getattr(axes, f"set_{axis}scale")("log")
         below(axes, labels)

@@ -57,7 +57,7 @@ def rows_chart(
         axes.set_yticks([])
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(x)
+        axes.set_xlabel(broken(x))
 
     lines = sum(broken(_text(row)).count("\n") for row in rows)
     height = _REST + _ROW * len(rows) + 0.16 * lines + 0.17 * len(marks)
