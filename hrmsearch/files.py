@@ -1,8 +1,9 @@
-"""Writing a file whole: whoever reads it, even after a crash, sees the old content or the new."""
+"""Writing a file whole: whoever reads it, even after a crash, sees the old content or the new; and strict JSON."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hrmsearch.errors import RunError
 
@@ -37,3 +38,12 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def strict(data: Any) -> Any:
+    """Return data as strict JSON holds it: NaN and infinity become null, keys text."""
+    if isinstance(data, float):
+        return data if data - data == 0 else None
+    if isinstance(data, dict):
+        return {str(key): strict(value) for key, value in data.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return [strict(item) for item in data] if isinstance(data, list | tuple) else data  # pyright: ignore[reportUnknownVariableType]

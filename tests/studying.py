@@ -93,4 +93,4 @@ class Pretends:
         for epoch in candidate.prune.rungs(spec.train.epochs) if candidate.prune else ():
             if candidate.rung(epoch, {"bpc": value}):
                 return Outcome(what="pruned", valid={"bpc": value}, epochs=epoch)
-        return Outcome(what="trained", valid={"bpc": value}, test={"bpc": value + 1.0}, sizes={"params": 100.0})
+        return Outcome(what="trained", valid={"bpc": value}, sizes={"params": 100.0})

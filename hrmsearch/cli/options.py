@@ -47,6 +47,14 @@ run_dir = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 run_backend = click.option("--backend", metavar="NAME", help="In place of the backend that trained it.")
 run_device = click.option("--device", metavar="NAME", help="In place of the device that trained it.")
 
+study = click.argument("study", metavar="STUDY")
+storage = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="HRMSEARCH_STORAGE",
+    help="Where the study lives: a journal file, or a URL that Optuna knows; by default a journal in its folder.",
+)
+
 
 def shape(spec: "Spec", batch: int | None, tokens: int | None) -> tuple[int, int]:
     """Return the rows and tokens to count for, those of the spec where an option leaves them out.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from hrmsearch.files import strict
 from hrmsearch.report.table import Table
 
 # In a pipe nothing is wrapped or cut, so that lines can be searched and counted.
@@ -38,12 +39,4 @@ def print_table(table: Table) -> None:
 
 def print_json(data: Any) -> None:
     """Print one JSON value on one line; NaN and infinity, which JSON lacks, become null."""
-    print(json.dumps(_finite(data), ensure_ascii=False, allow_nan=False), flush=True)
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, float):
-        return data if data - data == 0 else None
-    if isinstance(data, dict):
-        return {str(key): _finite(value) for key, value in data.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return [_finite(item) for item in data] if isinstance(data, list | tuple) else data  # pyright: ignore[reportUnknownVariableType]
+    print(json.dumps(strict(data), ensure_ascii=False, allow_nan=False), flush=True)

@@ -25,7 +25,7 @@ def validate(model: type[T], source: Source) -> T:
     Raises SpecError with every problem in document order, those in overrides last.
     """
     try:
-        return model.model_validate(_frozen(source.tree))
+        return model.model_validate(frozen(source.tree))
     except ValidationError as error:
         details = error.errors(include_url=False)
     raise SpecError(_Report(model, source).problems(details))
@@ -48,10 +48,11 @@ def implied(model: type[BaseModel], prefix: str = "model") -> Resolve:
     return resolve
 
 
-def _frozen(data: Data) -> Any:
+def frozen(data: Data) -> Any:
+    """Return plain data with tuples for lists, at any depth."""
     if isinstance(data, dict):
-        return {name: _frozen(value) for name, value in data.items()}
-    return tuple(map(_frozen, data)) if isinstance(data, list) else data
+        return {name: frozen(value) for name, value in data.items()}
+    return tuple(map(frozen, data)) if isinstance(data, list) else data
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,10 +167,7 @@ def names(storage: "BaseStorage") -> list[str]:
 
 
 def _contract(storage: "BaseStorage", name: str) -> Contract:
-    from hrmsearch.spec.registry import discover
-
-    discover()
-    return Contract.model_validate_json(_load(storage, name).user_attrs[CONTRACT])
+    return Contract.read(_load(storage, name).user_attrs[CONTRACT])
 
 
 def _check_same(found: Contract, wanted: Contract) -> None:

@@ -3,6 +3,7 @@
 It is kept in the storage beside the trials, so that a worker on any host needs the storage and the study's name only.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +14,9 @@ from pydantic import Field
 from hrmsearch.errors import Problem, SpecError
 from hrmsearch.spec.load import dump, from_source, resolved
 from hrmsearch.spec.model import Spec
-from hrmsearch.spec.registry import Part
+from hrmsearch.spec.registry import Part, discover
 from hrmsearch.spec.source import parse
+from hrmsearch.spec.validate import frozen
 from hrmsearch.study.arms import Study
 from hrmsearch.study.files import StudyFile
 from hrmsearch.study.matching import Size, Unmatched, match
@@ -62,6 +64,12 @@ class Contract(Part):
     backend: str
     device: str
     folder: str
+
+    @classmethod
+    def read(cls, text: str) -> "Contract":
+        """Return the contract that a JSON text holds."""
+        discover()
+        return cls.model_validate(frozen(json.loads(text)))
 
     @property
     def name(self) -> str:

@@ -3,7 +3,15 @@
 import re
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from hrmsearch.spec.problems import FieldProblem, closest
 from hrmsearch.spec.registry import Part
@@ -29,6 +37,16 @@ def _share(value: Any) -> Any:
     return float(found["number"]) / 100 if found else value
 
 
+_SHARE_FORM: Final = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0.0, "exclusiveMaximum": 1.0},
+        {"type": "string", "pattern": f"^{_PERCENT.pattern}$"},
+    ]
+}
+#: a share as a number, or in percent
+Share = Annotated[float, Field(gt=0.0, lt=1.0), BeforeValidator(_share), WithJsonSchema(_SHARE_FORM)]
+
+
 class Match(Part):
     """The budget that every arm meets: exactly one of its sizes, within a share of it, by changing paths in order.
 
@@ -39,7 +57,7 @@ class Match(Part):
     params: PositiveInt | None = None
     flops_per_token: PositiveFloat | None = None
     state_bytes: PositiveInt | None = None
-    within: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)], BeforeValidator(_share)] = 0.02
+    within: Share = 0.02
     by: tuple[str, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

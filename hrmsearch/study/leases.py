@@ -171,6 +171,12 @@ class Leases:
         return None if ended else replace(item, attempt=now)
 
 
+def holder_of(attributes: Mapping[str, Any]) -> str:
+    """Return in words who holds a trial, by its attributes: host and process; nothing before anybody does."""
+    lease: Mapping[str, Any] = attributes.get(LEASE, {})
+    return f"{lease['host'].partition('/')[0]}, process {lease['pid']}" if lease else ""
+
+
 def _holder(record: Mapping[str, Any]) -> Holder:
     return Holder(record["host"], record["pid"], record["started"], record["token"])
 

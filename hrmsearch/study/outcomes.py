@@ -11,7 +11,7 @@ from hrmsearch.study.board import OUTCOME
 #: trained: to its end. pruned: ended on a rung. unsound, unbuildable, over_budget: never trained. diverged: stopped by
 #: NaN or a runaway loss. lost: every worker that ran it died. none: an arm without a finalist
 What = Literal["trained", "pruned", "unsound", "unbuildable", "over_budget", "diverged", "lost", "none"]
-#: what is not the model's fault: it was never given to training
+#: what was never trained
 UNTRAINED: Final = ("unsound", "unbuildable", "over_budget")
 
 
@@ -19,20 +19,19 @@ class Outcome(Part):
     """What came of a trial.
 
     why: a sentence or a diagnostic, where it was not trained to its end. sizes: params, flops_per_token, state_bytes.
-    valid, test: metrics after the last pass, of the epoch that valid chose; None is infinite. folder: the run's, below
-    the study's. same_as: the number of an earlier trial of the same point, whose outcome this is.
+    valid: metrics after the last pass, of the epoch that valid chose; None is infinite. folder: the run's, below the
+    study's. same_as: the number of an earlier trial of the same point, whose outcome this is. manifest: the run's, of a
+    finalist's seed, so that the storage alone tells what a study came to.
     """
 
     what: What
     why: str = ""
     sizes: dict[str, float] = Field(default_factory=dict[str, float])
     valid: dict[str, float | None] = Field(default_factory=dict[str, float | None])
-    test: dict[str, float | None] = Field(default_factory=dict[str, float | None])
-    controls: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict[str, dict[str, dict[str, float]]])
     epochs: int = 0
-    seconds: float = 0.0
     folder: str = ""
     same_as: int | None = None
+    manifest: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
 def outcome_of(attributes: Mapping[str, Any]) -> Outcome | None:

@@ -97,7 +97,11 @@ class Runner:
         values = point_of(arm, best)
         assert item.seed is not None
         folder = Path("finalists") / item.arm / f"seed-{item.seed}"
-        candidate = Candidate(lambda: self._contract.candidate(arm, values), item.seed, self._folder / folder)
+
+        def make() -> Spec:
+            return self._contract.candidate(arm, values)
+
+        candidate = Candidate(make, item.seed, self._folder / folder, is_final=True)
         return self._work(item, candidate).model_copy(update={"folder": str(folder)})
 
     # -- both --------------------------------------------------------------------------------------------------------

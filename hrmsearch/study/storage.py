@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 #: the journal's name in a study's folder
 JOURNAL: Final = "journal.log"
+#: the environment variable that names a storage where no option does
+STORAGE: Final = "HRMSEARCH_STORAGE"
 #: seconds that a writer waits for another one on SQLite
 _PATIENCE: Final = 60
 

@@ -11,11 +11,12 @@ from hrmsearch.study.board import Item
 from hrmsearch.study.files import BUDGETS, Constraint, Pruning
 from hrmsearch.study.matching import Unmatched
 from hrmsearch.study.outcomes import Outcome
-from hrmsearch.train import EpochDone, Score, SeedResult, Silent, Workshop, run_seed
+from hrmsearch.train import EpochDone, Score, Silent, Workshop, run_seed
 from hrmsearch.train.files import RunFolder
 from hrmsearch.train.interrupting import Wish
 from hrmsearch.train.job import Job, Plan
-from hrmsearch.train.metrics import read
+from hrmsearch.train.manifest import read
+from hrmsearch.train.metrics import read as read_metrics
 
 #: is told the metrics on valid after an epoch, counted from 1, and returns whether the trial ends there
 Rung = Callable[[int, Mapping[str, float]], bool]
@@ -25,7 +26,7 @@ Rung = Callable[[int, Mapping[str, float]], bool]
 class Candidate:
     """What is to be trained. make: returns the spec, or raises why there is none. limits: kept before it may train.
 
-    prune: the rungs on which `rung` is asked.
+    prune: the rungs on which `rung` is asked. is_final: whether the outcome holds the run's manifest.
     """
 
     make: Callable[[], Spec]
@@ -34,6 +35,7 @@ class Candidate:
     limits: tuple[Constraint, ...] = ()
     prune: Pruning | None = None
     rung: Rung = lambda epoch, valid: False
+    is_final: bool = False
 
 
 class Work(Protocol):
@@ -73,25 +75,14 @@ class Trains:
             rungs.catch_up(folder)
             result = run_seed(Job(plan, candidate.seed, folder), self._shop, rungs, self._wish)
         except DivergedError as error:
-            return Outcome(what="diverged", why=str(error), sizes=dict(sizes))
-        except _Pruned as ended:
+            ended = Outcome(what="diverged", why=str(error), sizes=dict(sizes))
+        except _Pruned as at:
             folder.remove_checkpoint()
-            return Outcome(what="pruned", valid=dict(ended.valid), epochs=ended.epoch, sizes=dict(sizes))
-        return outcome(result, sizes)
-
-
-def outcome(result: SeedResult, sizes: Mapping[str, float]) -> Outcome:
-    """Return the outcome that a seed's result is."""
-    controls = {one.name: {split: dict(found) for split, found in one.metrics.items()} for one in result.controls}
-    return Outcome(
-        what="trained",
-        sizes=dict(sizes),
-        valid=_metrics(result.valid[-1]),
-        test=_metrics(result.test[-1]) if result.test else {},
-        controls=controls,
-        epochs=result.epochs,
-        seconds=result.seconds_per_epoch * result.epochs,
-    )
+            return Outcome(what="pruned", valid=dict(at.valid), epochs=at.epoch, sizes=dict(sizes))
+        else:
+            valid = _metrics(result.valid[-1])
+            ended = Outcome(what="trained", valid=valid, epochs=result.epochs, sizes=dict(sizes))
+        return ended.model_copy(update={"manifest": read(folder.manifest)}) if candidate.is_final else ended
 
 
 def _metrics(score: Score) -> dict[str, float | None]:
@@ -124,7 +115,7 @@ class _Asking(Silent):
         if not folder.metrics.exists():
             return
         last: dict[int, dict[str, Any]] = {}
-        for line in read(folder.metrics):
+        for line in read_metrics(folder.metrics):
             if line["split"] == "valid":
                 last[line["epoch"]] = line
         for epoch, line in last.items():

@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from hrmsearch.spec.load import shipped
+from hrmsearch.study.load import load_study, studies
 
 FILE = Path(__file__).parents[2] / "docs" / "schema" / "spec.json"
 STUDY, PAGE = FILE.with_name("study.json"), FILE.parents[1] / "spec.md"
@@ -50,6 +51,14 @@ def test_every_shipped_spec_names_it_and_fits_it(path: Path) -> None:
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first == f"# yaml-language-server: $schema={os.path.relpath(FILE, path.parent)}"
     assert errors(read(path)) == []
+
+
+@pytest.mark.parametrize("path", studies().values(), ids=studies().keys())
+def test_every_shipped_study_names_it_fits_it_and_loads(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={os.path.relpath(STUDY, path.parent)}"
+    assert errors(read(path), STUDY) == []
+    assert load_study(path).name == path.stem
 
 
 def test_a_misspelt_key_does_not_fit() -> None:

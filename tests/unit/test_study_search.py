@@ -185,6 +185,16 @@ def test_a_study_is_made_once_and_gone_on_with_on_request(tmp_path: Path) -> Non
         join(open_storage(url), "tinny")
 
 
+def test_what_workers_agree_on_is_what_was_written(tmp_path: Path) -> None:
+    search = (
+        "search={train.batch: [1, 2], model.defaults.ffn: [{kind: swiglu, width: 8}], train.clip: {log: [0.1, 1.0]}}"
+    )
+    board = board_of(tiny_study(tmp_path, search, "prune={first: 1}", "constraints=['params <= 9']"), tmp_path)
+    joined = join(open_storage(str(tmp_path / "journal.log")), "tiny")
+    assert joined is not None
+    assert joined.contract == board.contract
+
+
 def test_a_storage_that_cannot_be_used_is_told_without_its_password() -> None:
     with pytest.raises(RunError, match="no storage that Optuna knows"):
         open_storage("nonsense://x")
