@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from hrmsearch.analyses import Diagnostic, validate
 from hrmsearch.errors import UnsoundError
-from hrmsearch.ir import Graph
+from hrmsearch.ir import Graph, keyed_params
 from hrmsearch.lowering import lower
 from hrmsearch.runtime import Executable
 from hrmsearch.spec.load import resolved
@@ -60,7 +60,7 @@ class Workshop:
             trained = compile_for(plan.spec, plan.graph, self.options)
             return trained, compile_for(plan.spec, plan.graph, self.options, training=False)
 
-        return self._executables.take(_computed(plan.spec), make)
+        return self._executables.take(_computed(plan), make)
 
 
 def sound(graph: Graph, spec: Spec) -> tuple[Diagnostic, ...]:
@@ -79,12 +79,15 @@ def _structure(spec: Spec) -> str:
     return _key({name: tree[name] for name in _STRUCTURE})
 
 
-def _computed(spec: Spec) -> str:
-    """Return what an executable depends on: the structure, and how parameters move but for the rate."""
-    train = resolved(spec)["train"]
-    optimizer = {name: value for name, value in train["optimizer"].items() if name != "lr"}
+def _computed(plan: Plan) -> str:
+    """Return what an executable depends on: the structure, and how parameters move but for the rate.
+
+    The rate of a keyed table is kept as a multiple of the others', so there it counts.
+    """
+    train, rates = resolved(plan.spec)["train"], bool(keyed_params(plan.graph))
+    optimizer = {name: value for name, value in train["optimizer"].items() if name != "lr" or rates}
     moved = {name: train.get(name) for name in ("clip", "ema", "precision", "batch")}
-    return _key({"structure": _structure(spec), "optimizer": optimizer, **moved})
+    return _key({"structure": _structure(plan.spec), "optimizer": optimizer, **moved})
 
 
 def _key(data: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.slow
 #: a trial of a second or two that writes a checkpoint after every step
 CHANGES = ("trials=3", "seeds=2", "task.train_chars=1500", "train.epochs=4", "train.checkpoint=0")
 LINES = "metrics.jsonl"
+#: how a worker tells of a trial
+TOLD = re.compile(r"[ab]-(\d|seed-\d): ")
 #: seconds that a study may take on a busy machine
 PATIENCE = 400.0
 
@@ -151,7 +153,7 @@ def check(board: Board, folder: Path, killed: list[str]) -> None:
 def told(folder: Path) -> tuple[Counter[str], Counter[str]]:
     """Return how often each trial ended, and how often it began, by what the workers printed."""
     lines = [line for log in (folder / "workers").glob("*.log") for line in log.read_text().splitlines()]
-    pairs = [line.split(": ", 1) for line in lines if ": " in line]
+    pairs = [line.split(": ", 1) for line in lines if TOLD.match(line)]
     begins = Counter(name for name, what in pairs if what.startswith("begins"))
     return Counter(name for name, what in pairs if not what.startswith("begins")), begins
 
