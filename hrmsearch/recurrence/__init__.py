@@ -3,7 +3,9 @@
 `describe` reads a function of a graph; `pullback` differentiates one step of it. A backend prints both.
 """
 
+from hrmsearch.recurrence.adjoint import Jacobian as Jacobian
 from hrmsearch.recurrence.adjoint import Pullback as Pullback
+from hrmsearch.recurrence.adjoint import jacobian as jacobian
 from hrmsearch.recurrence.adjoint import needed as needed
 from hrmsearch.recurrence.adjoint import pullback as pullback
 from hrmsearch.recurrence.describe import NoRecurrence as NoRecurrence

@@ -53,6 +53,45 @@ def pullback(region: Region, at_hand: Collection[Value] = ()) -> Pullback:
     return _Reverse(region, at_hand).pullback()
 
 
+@dataclass(frozen=True, slots=True)
+class Jacobian:
+    """The derivative of each next carry in each carry.
+
+    region: (args, saved) -> the entries that are not zero. entries: by (next carry, carry), positions among the results.
+    saved: values of the step that it wants handed over. affine: whether no entry depends on a carry, so that a stretch
+    of steps is one affine map of the carries.
+    """
+
+    region: Region
+    entries: Mapping[tuple[int, int], int]
+    saved: tuple[Value, ...]
+    affine: bool
+
+
+def jacobian(step: Region, carries: int) -> Jacobian:
+    """Return the derivative of a step's first results, its next carries, in its first arguments, the carries."""
+    reverse = _Reverse(step, ())
+    found: dict[tuple[int, int], Value] = {}
+    for i, value in enumerate(step.results[:carries]):
+        gradients = reverse.gradients({value: reverse.b.full(1.0, _REAL)})
+        found |= {(i, j): gradients[arg] for j, arg in enumerate(step.args[:carries]) if arg in gradients}
+    region, saved = reverse.finished(list(found.values()), [])
+    entries = {at: k for k, at in enumerate(found)}
+    return Jacobian(region, entries, saved, not _depends(step, region, saved, carries))
+
+
+def _depends(step: Region, region: Region, saved: Sequence[Value], carries: int) -> bool:
+    """Return whether a region over a step's values, some saved, depends on the step's carries."""
+    touched = set(step.args[:carries])
+    for op in step.ops:
+        if not touched.isdisjoint(op.operands):
+            touched.add(op.result)
+    _, read = needed(region.ops, region.results)
+    inside = region.args[:carries]
+    later = dict(zip(region.args[len(step.args) :], saved, strict=True))
+    return any(arg in read for arg in inside) or any(arg in read and old in touched for arg, old in later.items())
+
+
 class _Reverse:
     def __init__(self, region: Region, at_hand: Collection[Value]) -> None:
         self.source = region
@@ -61,35 +100,46 @@ class _Reverse:
         self._made = {value: op for op in region.ops for value in op.results}
         self._primal = {arg: Value(arg.type, arg.name, self.b) for arg in region.args}
         self._saved: dict[Value, Value] = {}
-        self._gradient: dict[Value, Value] = {}
 
     def pullback(self) -> Pullback:
         given = [Value(value.type, f"d_{value.name}", self.b) for value in self.source.results]
+        seeds: dict[Value, Value] = {}
         for value, gradient in zip(self.source.results, given, strict=True):
-            self._add(value, gradient)
-        for op in reversed(self.source.ops):
-            if op.result in self._gradient:
-                self._step(op)
+            self._add(seeds, value, gradient)
+        gradients = self.gradients(seeds)
         inputs = [arg for arg in self.source.args if arg.type == _REAL]
-        results = [self._gradient[arg] if arg in self._gradient else self.b.full(0.0, _REAL) for arg in inputs]
+        results = [gradients[arg] if arg in gradients else self.b.full(0.0, _REAL) for arg in inputs]
+        region, saved = self.finished(results, given)
+        return Pullback(region, saved, tuple(inputs))
+
+    def gradients(self, seeds: dict[Value, Value]) -> dict[Value, Value]:
+        """Return the gradient of every value that has one, from those of the results."""
+        gradients = dict(seeds)
+        for op in reversed(self.source.ops):
+            if op.result in gradients:
+                self._step(op, gradients)
+        return gradients
+
+    def finished(self, results: list[Value], given: Sequence[Value]) -> tuple[Region, tuple[Value, ...]]:
+        """Return a region of what some results need, and the values of the source that it wants handed over."""
         ops, used = needed(self.b.region.ops, results)
         saved = {value: new for value, new in self._saved.items() if new in used}
         args = [*(self._primal[arg] for arg in self.source.args), *saved.values(), *given]
-        return Pullback(Region(args, ops, results), tuple(saved), tuple(inputs))
+        return Region(args, ops, results), tuple(saved)
 
-    def _step(self, op: Op) -> None:
+    def _step(self, op: Op, gradients: dict[Value, Value]) -> None:
         if op.kind in _CONSTANT:
             return
         if op.kind not in _RULES:
             raise GraphError(f"{op.kind} has no derivative rule")
-        found = _RULES[op.kind](self, op, self._gradient[op.result])
+        found = _RULES[op.kind](self, op, gradients[op.result])
         for value, gradient in zip(op.operands, found, strict=True):
             if gradient is not None and not self.is_number(value):
-                self._add(value, gradient)
+                self._add(gradients, value, gradient)
 
-    def _add(self, value: Value, gradient: Value) -> None:
-        known = self._gradient.get(value)
-        self._gradient[value] = gradient if known is None else known + gradient
+    def _add(self, gradients: dict[Value, Value], value: Value, gradient: Value) -> None:
+        known = gradients.get(value)
+        gradients[value] = gradient if known is None else known + gradient
 
     def is_number(self, value: Value) -> bool:
         """Return whether a value is a constant, which needs no gradient."""

@@ -1,6 +1,9 @@
 """Lets an emitted module run its recurrences by generated kernels, and shows those."""
 
+from importlib.util import find_spec
 from types import ModuleType
+
+import torch
 
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Graph
@@ -14,6 +17,8 @@ from hrmsearch_torch.kernels.ops import Scan
 
 def available(device: str) -> bool:
     """Return whether there are kernels for a kind of device here."""
+    if device == "cuda":
+        return torch.cuda.is_available() and find_spec("triton") is not None
     return device == "cpu" and compiler() is not None
 
 
@@ -51,4 +56,6 @@ def printed(graph: Graph, options: Options) -> str:
         raise BackendError(
             f"{graph.name}: no recurrence that a generated kernel runs on {device}; see the source instead"
         )
-    return "\n".join(f"/* {name}: {', '.join(places[name])} */\n{text}" for name, text in texts.items())
+    mark = {"cpu": "/* {} */", "cuda": "# {}"}[device]
+    heads = {name: mark.format(f"{name}: {', '.join(where)}") for name, where in places.items()}
+    return "\n".join(f"{heads[name]}\n{text}" for name, text in texts.items())

@@ -8,20 +8,34 @@ graph's types into it and back.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from hrmsearch.errors import BackendError
-from hrmsearch.recurrence import Recurrence
+from hrmsearch.ir.types import DType
+from hrmsearch.recurrence import Recurrence, Role
 from hrmsearch_torch.kernels.arrays import Frame, Sizes, Tensor, arranged, restored
 from hrmsearch_torch.kernels.cpu import CpuKernel
+from hrmsearch_torch.kernels.cuda import CudaKernel, LaneKernel, result_format
+from hrmsearch_torch.kernels.cuda_heads import HeadKernel
+from hrmsearch_torch.kernels.t_heads import fits
 
 _LIBRARY = torch.library.Library("hrmsearch", "FRAGMENT")
 _OPS: dict[str, "_Op"] = {}
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def _on_cuda(recurrence: Recurrence, dtype: torch.dtype) -> CudaKernel:
+    return (HeadKernel if recurrence.products else LaneKernel)(recurrence, dtype, "scan")
+
+
 #: what runs recurrences, by kind of device
-_KERNELS = {"cpu": CpuKernel}
+_KERNELS: Mapping[str, Callable[[Recurrence, torch.dtype], CpuKernel | CudaKernel]] = {
+    "cpu": CpuKernel,
+    "cuda": _on_cuda,
+}
 
 
 class Scan:
@@ -38,10 +52,11 @@ class Scan:
         made = _Op(recurrence)
         made = _OPS.setdefault(made.name, made)
         self.name, self.text, self.op = made.name, made.text, made.registered()
+        self._devices = ("cpu", "cuda") if fits(recurrence) else ("cpu",)
 
     def runs_on(self, device: str) -> bool:
         """Return whether there is a kernel for a kind of device."""
-        return device in _KERNELS
+        return device in self._devices
 
     def arranged(self, *operands: Tensor) -> list[Tensor]:
         """Return operands as the op takes them; reals of several formats meet in the widest, float32 at least."""
@@ -49,7 +64,9 @@ class Scan:
         dtype = _common([operands[i].dtype for i in self._floats])
         given = [arranged(x, port, sizes) for x, port in zip(operands, self._ports, strict=True)]
         for i in self._floats:
-            given[i] = given[i].to(dtype)
+            # a GPU reads half precision as it is, where there is much to read
+            if not (given[i].is_cuda and given[i].dtype in _HALVES and self._ports[i].role == Role.ALONG):
+                given[i] = given[i].to(dtype)
         return given
 
     def __call__(self, *operands: Tensor) -> Any:
@@ -68,7 +85,7 @@ class _Op:
 
     def __init__(self, recurrence: Recurrence) -> None:
         self._recurrence = recurrence
-        self._kernels: dict[tuple[torch.dtype, str], CpuKernel] = {}
+        self._kernels: dict[tuple[torch.dtype, str], CpuKernel | CudaKernel] = {}
         self._frame = Frame(recurrence, arranged=True)
         self._floats = [port.is_float for port in recurrence.operands]
         # C says all that a recurrence does, on any device
@@ -76,7 +93,7 @@ class _Op:
         self.name = f"scan_{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         self._run: Any = None
 
-    def _kernel(self, dtype: torch.dtype, device: str) -> CpuKernel:
+    def _kernel(self, dtype: torch.dtype, device: str) -> CpuKernel | CudaKernel:
         key = dtype, device
         if key not in self._kernels:
             self._kernels[key] = _KERNELS[device](self._recurrence, dtype)
@@ -86,7 +103,7 @@ class _Op:
         """Return the source of a kernel for a number format and a kind of device."""
         return self._kernel(dtype, device).text
 
-    def _of(self, operands: Sequence[Tensor]) -> tuple[CpuKernel, Sizes]:
+    def _of(self, operands: Sequence[Tensor]) -> tuple[CpuKernel | CudaKernel, Sizes]:
         dtype = _common([x.dtype for x, real in zip(operands, self._floats, strict=True) if real])
         return self._kernel(dtype, operands[0].device.type), self._frame.sizes(operands)
 
@@ -117,10 +134,14 @@ class _Op:
 
     def _forward_shapes(self, *operands: Tensor) -> tuple[Tensor, ...]:
         kernel, sizes = self._of(operands)
-        like = next(x for x, real in zip(operands, self._floats, strict=True) if real)
-        made = [like.new_empty(sizes.shape(port)) for port in self._recurrence.results]
+        wide = _common([x.dtype for x, real in zip(operands, self._floats, strict=True) if real])
+        narrow = result_format(self._recurrence, operands)
+        formats = [narrow if port.type.dtype == DType.COMPUTE else wide for port in self._recurrence.results]
+        shapes = [sizes.shape(port) for port in self._recurrence.results]
         tiles = (sizes.steps + kernel.tile - 1) // kernel.tile
-        return (*made, like.new_empty((sizes.row_count, tiles, self._recurrence.carries, sizes.lane_count)))
+        shapes.append([sizes.row_count, tiles, self._recurrence.carries, sizes.lane_count])
+        pairs = zip(shapes, [*formats, wide], strict=True)
+        return tuple(operands[0].new_empty(shape, dtype=dtype) for shape, dtype in pairs)
 
     def _backward(self, *given: Tensor | None) -> tuple[Tensor, ...]:
         n = len(self._floats)

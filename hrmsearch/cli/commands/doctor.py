@@ -16,6 +16,7 @@ Row = tuple[str, str, str]
 _COSTS: Final = {
     "torch": "no training: pip install 'hrmsearch[torch]'",
     "tinygrad": "no tinygrad backend: pip install 'hrmsearch[tinygrad]'",
+    "triton": "recurrences on CUDA run step by step, tens to thousands of times slower: pip install triton",
     "matplotlib": "no figures: pip install 'hrmsearch[plots]'",
     "optuna-dashboard": "no dashboard for studies: pip install 'hrmsearch[dashboard]'",
     "cc": "models that recur train 2 to 4 times slower on the CPU, and no torch.compile: install gcc or clang",
@@ -42,7 +43,7 @@ def _packages() -> Iterator[Row]:
     yield "hrmsearch", version("hrmsearch"), ""
     required = [line for line in requires("hrmsearch") or [] if "extra ==" not in line]
     names = [re.split(r"[^\w.-]", line)[0] for line in required]
-    for name in [*names, "torch", "tinygrad", "matplotlib", "optuna-dashboard"]:
+    for name in [*names, "torch", "triton", "tinygrad", "matplotlib", "optuna-dashboard"]:
         try:
             yield name, version(name), ""
         except PackageNotFoundError:
