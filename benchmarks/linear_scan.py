@@ -2,13 +2,17 @@
 
     python benchmarks/linear_scan.py [--quick] [--write] [--device cpu] [--rounds 7]
 
-First two levels per channel, read out, as an H/L kernel has them: z_t = A z_(t-1) + b x_t and y_t = c z_t + d x_t.
-Then bare scans h_t = a_t h_(t-1) + b_t of many kinds and sizes. All implementations of a case are timed in turn, in
-every round, with a copy of its input; on a CPU in CPU time of one thread, on CUDA as replays of a CUDA graph. A time is
-shown only if values and gradients are those in float64, to 2e-5 of the largest entry. `--write` puts the first tables
-into results/kernels/, and the shortest times of the bare scans into the table that the compiler passes `forms` and
-`fuse` choose from.
+First two levels per channel, read out, as an H/L kernel has them: z_t = A z_(t-1) + b x_t and y_t = c z_t + d x_t. On
+CUDA x comes in bfloat16 too, a compiled `associative_scan` runs beside, and so do levels whose A is made of gates, by a
+kernel that reads the gates and by one that reads the matrices. Then bare scans h_t = a_t h_(t-1) + b_t of many kinds
+and sizes. All implementations of a case are timed in turn, in every round, with copies of its input; on a CPU in CPU
+time of one thread, on CUDA as replays of a CUDA graph. A time is shown only if values and gradients are those in
+float64, to 2e-5 of the largest entry (8e-3 in bfloat16). `--write` puts the first tables into results/kernels/, and the
+shortest times of the bare scans into the table that the compiler passes `forms` and `fuse` choose from.
 """
+
+# pyright: reportUnknownMemberType=false
+# torch's stubs leave parts of its compiler untyped
 
 import argparse
 import json
@@ -21,7 +25,20 @@ from typing import Any
 
 import torch
 from interleaved import AGREE, Measured, Problem, Report, about, measure
-from interleaved.cells import by_kernel, by_source, levels, levels_drawn, levels_loop, normal
+from interleaved.cells import (
+    by_kernel,
+    by_source,
+    gated,
+    gated_drawn,
+    gated_loop,
+    levels,
+    levels_drawn,
+    levels_loop,
+    made,
+    made_loop,
+    matrices,
+    normal,
+)
 from torch import Tensor
 
 from hrmsearch.files import write
@@ -32,6 +49,7 @@ from hrmsearch_torch.scans import FORMS
 #: rows, tokens and channels
 LEVELS = {"cpu": ((16, 64, 64), (16, 1024, 256), (16, 4096, 64))}
 LEVELS_CUDA = ((16, 64, 64), (16, 4096, 128), (64, 2048, 1024), (16, 4096, 1024), (16, 1024, 1024))
+GATED = ((16, 4096, 1024),)
 SIZES = ((1, 64, 64), (16, 16, 64), (16, 64, 64), (16, 64, 256), (16, 256, 128), (16, 1024, 64), (4, 4096, 64))
 WIDE = ((64, 64, 256), (16, 1024, 256), (16, 4096, 256), (64, 1024, 1024))
 QUICK = ((16, 64, 64), (16, 512, 64))
@@ -40,21 +58,67 @@ QUICK = ((16, 64, 64), (16, 512, 64))
 # -- two levels, read out ----------------------------------------------------------------------------------------------
 
 
-def read_out(rows: int, tokens: int, channels: int, device: str) -> Problem:
-    """Return the two levels at one size: loop, kernel, and torch's forms."""
+def read_out(rows: int, tokens: int, channels: int, device: str, *, half: bool = False) -> Problem:
+    """Return the two levels at one size: loop, kernel, and torch's forms, which need one format for all operands."""
     graph = levels(channels)
     # a loop that waits for a GPU at every step says nothing beyond so many
     loop = {"eager loop": levels_loop} if device == "cpu" or tokens <= 1024 else {}
-    torch_forms = {form: by_source(in_form(graph, form)) for form in FORMS}
-    kernel = by_kernel(graph, device)
-    x = 4 * rows * tokens * channels
+    torch_forms = {} if half else {form: by_source(in_form(graph, form)) for form in FORMS}
+    scan = {} if half or device == "cpu" else {"compiled associative_scan": torch.compile(associative)}
+    x = (2 if half else 4) * rows * tokens * channels
     return Problem(
-        f"Two levels, B={rows} T={tokens} D={channels}",
+        f"Two levels, B={rows} T={tokens} D={channels}{', x in bfloat16' if half else ''}",
         levels_drawn(rows, tokens, channels),
         levels_loop,
-        {**loop, **kernel, **torch_forms},
+        {**loop, **by_kernel(graph, device), **torch_forms, **scan},
         moved=(2 * x, 5 * x),
+        halves=[0] if half else [],
+        plain=[*scan],
     )
+
+
+def associative(x: Tensor, a: Tensor, into: Tensor, read: Tensor, skip: Tensor, start: Tensor) -> Sequence[Tensor]:
+    """Do the two levels by torch's parallel scan over 2x2 maps, which has no gradient where it is one kernel."""
+    from torch._higher_order_ops.associative_scan import associative_scan
+
+    def joined(left: Sequence[Tensor], right: Sequence[Tensor]) -> Sequence[Tensor]:
+        p, q, r, s, low, high = left
+        a00, a01, a10, a11, b0, b1 = right
+        matrix = a00 * p + a01 * r, a00 * q + a01 * s, a10 * p + a11 * r, a10 * q + a11 * s
+        return (*matrix, a00 * low + a01 * high + b0, a10 * low + a11 * high + b1)
+
+    maps = [m.expand_as(x).contiguous() for m in a.flatten(1).unbind(1)]
+    p, q, r, s, low, high = associative_scan(joined, (*maps, x * into[:, 0], x * into[:, 1]), dim=1)
+    first, second = start[:, None, :, 0], start[:, None, :, 1]
+    low, high = low + p * first + q * second, high + r * first + s * second
+    return low * read[:, 0] + high * read[:, 1] + x * skip, torch.stack((low[:, -1], high[:, -1]), 2)
+
+
+def with_gates(rows: int, tokens: int, channels: int, device: str, *, half: bool = False) -> Problem:
+    """Return two levels gated at every step: by a kernel that reads gates, and by one that reads matrices."""
+    gates = gated_drawn(rows, tokens, channels)
+    fed = {f"{name} fed with matrices": form for name, form in by_kernel(made(channels), device).items()}
+    x = (2 if half else 4) * rows * tokens * channels
+    size = f"B={rows} T={tokens} D={channels}{', bfloat16' if half else ''}"
+    operands = [*matrices(*gates[:3]), gates[3]]
+    halves = [0, 1] if half else []
+    return Problem(
+        f"Two levels, gated, {size}",
+        gates,
+        gated_loop,
+        by_kernel(gated(channels), device),
+        moved=(4 * x, 11 * x),
+        halves=[0, 1, 2] if half else [],
+        beside=[Problem(size, operands, made_loop, fed, moved=(7 * x, 20 * x), halves=halves)],
+    )
+
+
+def on(device: str, *, quick: bool) -> Iterator[Problem]:
+    """Yield what is measured of the two levels on a device."""
+    sizes = QUICK if quick else LEVELS.get(device, LEVELS_CUDA)
+    for half in (False, True) if device != "cpu" else (False,):
+        yield from (read_out(*size, device, half=half) for size in sizes)
+        yield from (with_gates(*size, device, half=half) for size in (QUICK[:1] if quick else GATED) if device != "cpu")
 
 
 # -- bare scans --------------------------------------------------------------------------------------------------------
@@ -168,9 +232,8 @@ def main() -> None:
     rounds = 3 if args.quick else args.rounds
     first, second = Report(), Report()
     if args.only != "bare":
-        sizes = QUICK if args.quick else LEVELS.get(args.device, LEVELS_CUDA)
-        for size in sizes:
-            first.add(measure(read_out(*size, args.device), args.device, rounds))
+        for problem in on(args.device, quick=args.quick):
+            first.add(measure(problem, args.device, rounds))
         if args.write:
             first.save(args.device, "linear_scan")
     if args.only != "levels":

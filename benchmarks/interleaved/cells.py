@@ -10,6 +10,7 @@ from hrmsearch.emission import load_source
 from hrmsearch.ir import Builder, Graph, Nest, Type, Value, verify
 from hrmsearch.ir.definition import OPS_ONLY
 from hrmsearch.passes import fuse
+from hrmsearch.recurrence import TITLE
 from hrmsearch_torch import emit, kernels
 from interleaved.measuring import Form
 
@@ -23,6 +24,18 @@ def graph_of(name: str, types: Mapping[str, str], body: Body) -> Graph:
     results = body(b, *(b.input(each, Type.parse(type_)) for each, type_ in types.items()))
     graph.outputs = {f"y{i}": value for i, value in enumerate(results)}
     return verify(graph)
+
+
+def recurrence_of(name: str, types: Mapping[str, str], body: Body) -> Graph:
+    """Return a graph whose inputs are a recurrence's operands as they lie in memory, rearranged by the kernel."""
+
+    def results(b: Builder, *args: Value) -> tuple[Value, ...]:
+        return tuple(body(b, *args))
+
+    def called(b: Builder, *args: Value) -> Sequence[Value]:
+        return b.call("", results, *args, title=TITLE, key=name, place=name)
+
+    return graph_of(name, types, called)
 
 
 def by_source(graph: Graph) -> Form:
@@ -80,6 +93,65 @@ def levels_drawn(batch: int, tokens: int, width: int) -> list[Tensor]:
     a = torch.softmax(normal(random, width, 2, 3), -1)[..., :2]
     shapes = [(width, 2), (width, 2), (width,), (batch, width, 2)]
     return [normal(random, batch, tokens, width), a, *(normal(random, *shape) for shape in shapes)]
+
+
+# -- two levels, gated -------------------------------------------------------------------------------------------------
+
+
+def gated(width: int) -> Graph:
+    """Return two levels whose matrix is made of two gates at every step; the states' sum is read."""
+
+    def body(b: Builder, f: Value, g: Value, x: Value, start: Value) -> Sequence[Value]:
+        f, g = b.sigmoid(f), b.sigmoid(g)
+        rows = [_beside(b, [f, 1.0 - f], "Y"), _beside(b, [(1.0 - g) * 0.5, g], "Y")]
+        a = b.transpose(_beside(b, rows, "Z"), "B", "T", "D", "Z", "Y")
+        states, last = b.linear_scan(a, _beside(b, [x * (1.0 - f), x * 0.0], "Z"), start, mix=("Z", "Y"))
+        return b.sum(states, "Z"), last
+
+    types = {**dict.fromkeys("fgx", f"compute[B, T, D:{width}]"), "start": f"compute[B, D:{width}, Z:2]"}
+    return recurrence_of("gated", types, body)
+
+
+def made(width: int) -> Graph:
+    """Return the same for matrices and inputs that were made before, each entry's channels side by side."""
+
+    def body(b: Builder, a: Value, into: Value, start: Value) -> Sequence[Value]:
+        a, into = b.transpose(a, "B", "T", "D", "Z", "Y"), b.transpose(into, "B", "T", "D", "Z")
+        states, last = b.linear_scan(a, into, start, mix=("Z", "Y"))
+        return b.sum(states, "Z"), last
+
+    types = {"a": f"B, T, Z:2, Y:2, D:{width}", "into": f"B, T, Z:2, D:{width}", "start": f"B, D:{width}, Z:2"}
+    return recurrence_of("made", {name: f"compute[{axes}]" for name, axes in types.items()}, body)
+
+
+def _beside(b: Builder, values: Sequence[Value], name: str) -> Value:
+    return b.concat(name, *(b.broadcast(v, Type.parse(f"{str(v.type)[:-1]}, {name}:1]")) for v in values))
+
+
+def gated_loop(f: Tensor, g: Tensor, x: Tensor, start: Tensor) -> Sequence[Tensor]:
+    a, into = matrices(f, g, x)
+    return made_loop(a, into, start)
+
+
+def matrices(f: Tensor, g: Tensor, x: Tensor) -> list[Tensor]:
+    """Return the matrices [B, T, 2, 2, D] and what enters [B, T, 2, D]."""
+    f, g = torch.sigmoid(f), torch.sigmoid(g)
+    rows = torch.stack((f, 1.0 - f), 2), torch.stack(((1.0 - g) * 0.5, g), 2)
+    return [torch.stack(rows, 2), torch.stack((x * (1.0 - f), x * 0.0), 2)]
+
+
+def made_loop(a: Tensor, into: Tensor, start: Tensor) -> Sequence[Tensor]:
+    low, high = start.unbind(2)
+    ys: list[Tensor] = []
+    for a_t, x_t in zip(a.unbind(1), into.unbind(1), strict=True):
+        low, high = (a_t[:, i, 0] * low + a_t[:, i, 1] * high + x_t[:, i] for i in range(2))
+        ys.append(low + high)
+    return torch.stack(ys, 1), torch.stack((low, high), 2)
+
+
+def gated_drawn(batch: int, tokens: int, width: int) -> list[Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return [*(normal(random, batch, tokens, width) for _ in range(3)), normal(random, batch, width, 2)]
 
 
 # -- sLSTM -------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,10 @@ EAGER = "eager"
 REPLAYS = 20
 #: how often a run is repeated within a round, as it would be in training, unless that takes longer than so many ms
 AGAIN, LONG = 3, 200.0
+#: errors, as shares of a tensor's largest entry, up to which times mean something; the second for bfloat16
+AGREE, HALF_AGREE = 2e-5, 8e-3
+#: buffers that a copy is timed between: how fast it is depends on where they lie in memory
+_PAIRS, _APART = 3, 17 * 64
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Problem:
 
     operands: in float64. truth: what is right, over float64. forms: the implementations by name; ratios are to the
     first. moved: the least bytes that a forward, and a forward and gradient, move; None where that bounds nothing.
-    copied: the operand that is copied, as a share of whose speed times are shown. beside: other functions of this size.
+    copied: the operand that is copied, as a share of whose speed times are shown. halves: the operands that come in
+    bfloat16. plain: the implementations that have no gradient. beside: other functions of this size.
     """
 
     title: str
@@ -37,7 +42,19 @@ class Problem:
     forms: Mapping[str, Form]
     moved: tuple[int, int] | None = None
     copied: int = 0
+    halves: Sequence[int] = ()
+    plain: Sequence[str] = ()
     beside: Sequence["Problem"] = ()
+
+    @property
+    def agree(self) -> float:
+        """The largest error of an implementation whose time means anything."""
+        return HALF_AGREE if self.halves else AGREE
+
+    def given(self, device: str) -> list[Tensor]:
+        """Return the operands as implementations get them."""
+        formats = [torch.bfloat16 if i in self.halves else torch.float32 for i, _ in enumerate(self.operands)]
+        return [x.to(device, dtype) for x, dtype in zip(self.operands, formats, strict=True)]
 
 
 @dataclass
@@ -57,41 +74,63 @@ class Measured:
     times: Mapping[str, Times]
     copies: Sequence[float]
 
+    def owner(self, name: str) -> Problem:
+        """Return the problem that an implementation solves."""
+        return next(one for one in (self.problem, *self.problem.beside) if name in one.forms)
+
     @property
     def bandwidth(self) -> float:
         """Bytes per millisecond of the fastest copy, read and written."""
-        return 8 * self.problem.operands[self.problem.copied].numel() / min(self.copies)
+        problem = self.problem
+        bytes_ = 2 if problem.copied in problem.halves else 4
+        return 2 * bytes_ * problem.operands[problem.copied].numel() / min(self.copies)
 
 
 def measure(problem: Problem, device: str, rounds: int) -> Measured:
     """Return the times of every implementation and of a copy, taken in turn in every round."""
     found: dict[str, Times] = {}
-    clocks: dict[str, tuple[Clock, Clock]] = {}
+    clocks: dict[str, Sequence[Clock]] = {}
     for one in (problem, *problem.beside):
-        exact = [x.to(device).requires_grad_() for x in one.operands]
+        given = one.given(device)
+        exact = [x.double().requires_grad_() for x in given]
         truth = both(one.truth, exact)
-        given = [x.detach().float().requires_grad_() for x in exact]
+        given = [x.requires_grad_() for x in given]
         for name, form in one.forms.items():
-            found[name] = Times(error=error(both(form, given), truth))
-            clocks[name] = clocked(name, form, given, device)
-    source = problem.operands[problem.copied].float().to(device)
-    target = torch.empty_like(source)
-    copy = clock(lambda: (target.copy_(source),), device, eager=False)
+            trains = name not in one.plain
+            got = both(form, given) if trains else results(form, given)
+            found[name] = Times(error=error(got, truth[: len(got)]))
+            clocks[name] = clocked(name, form, given, device, trains=trains)
+    copy = copying(problem.given(device)[problem.copied], device)
     copies: list[float] = []
     for _ in range(rounds):
-        copies += again(copy)
-        for name, (forward, training) in clocks.items():
-            found[name].forward += again(forward)
-            found[name].training += again(training)
+        for timed in copy:
+            copies += again(timed)
+        for name, timed in clocks.items():
+            for times, way in zip((found[name].forward, found[name].training), timed, strict=False):
+                times += again(way)
     return Measured(problem, found, copies)
+
+
+def copying(source: Tensor, device: str) -> list[Clock]:
+    """Return clocks of copies of a tensor's size between several pairs of buffers, which lie differently."""
+    n, clocks = source.numel(), list[Clock]()
+    for i in range(_PAIRS):
+        buffers = [source.new_empty(n + _PAIRS * _APART) for _ in range(2)]
+        first, second = buffers[0][:n].copy_(source.flatten()), buffers[1][i * _APART :][:n]
+        clocks.append(clock(lambda to=second, x=first: (to.copy_(x),), device, eager=False))
+    return clocks
+
+
+def results(form: Form, operands: Sequence[Tensor]) -> Sequence[Tensor]:
+    with torch.no_grad():
+        return form(*operands)
 
 
 def both(form: Form, operands: Sequence[Tensor]) -> list[Tensor]:
     """Return results, and the gradients of fixed sums of them."""
-    results = form(*operands)
-    gradients = [weights(y) for y in results]
-    found = torch.autograd.grad(results, operands, gradients)
-    return [*(y.detach() for y in results), *found]
+    made = form(*operands)
+    found = torch.autograd.grad(made, operands, [weights(y) for y in made])
+    return [*(y.detach() for y in made), *found]
 
 
 def weights(like: Tensor) -> Tensor:
@@ -103,20 +142,18 @@ def error(got: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
     return max(float((x.double() - y).abs().max() / y.abs().max().clamp_min(1e-30)) for x, y in pairs)
 
 
-def clocked(name: str, form: Form, operands: Sequence[Tensor], device: str) -> tuple[Clock, Clock]:
-    """Return clocks of an implementation's forward and of its forward and gradient."""
-    with torch.no_grad():
-        gradients = [weights(y) for y in form(*operands)]
+def clocked(name: str, form: Form, operands: Sequence[Tensor], device: str, *, trains: bool = True) -> Sequence[Clock]:
+    """Return clocks of an implementation's forward and, if it trains, of its forward and gradient."""
+    gradients = [weights(y) for y in results(form, operands)]
 
     def forward() -> Sequence[Tensor]:
-        with torch.no_grad():
-            return form(*operands)
+        return results(form, operands)
 
     def training() -> Sequence[Tensor]:
         return torch.autograd.grad(form(*operands), operands, gradients)
 
     eager = name.startswith(EAGER)
-    return clock(forward, device, eager=eager), clock(training, device, eager=eager)
+    return [clock(run, device, eager=eager) for run in (forward, *((training,) if trains else ()))]
 
 
 def clock(run: Run, device: str, *, eager: bool) -> Clock:

@@ -11,8 +11,6 @@ import torch
 from hrmsearch.files import write
 from interleaved.measuring import Measured, Times
 
-#: the largest error of an implementation whose time means anything
-AGREE = 2e-5
 RESULTS = Path(__file__).parents[2] / "results" / "kernels"
 _COLUMNS = ("", "forward min", "median", "ratio", "of copy", "with gradient min", "median", "ratio", "of copy", "error")
 
@@ -25,10 +23,10 @@ class Report:
     pages: list[str] = field(default_factory=list[str])
 
     def add(self, measured: Measured) -> None:
-        """Print the table of one problem; what is off by more than `AGREE` has no times in it."""
+        """Print the table of one problem; what is off by too much has no times in it."""
         rows = [_row(name, times, measured) for name, times in measured.times.items()]
         head = f"{measured.problem.title}; copy {measured.bandwidth / 1e6:.1f} GB/s"
-        self.right &= all(times.error <= AGREE for times in measured.times.values())
+        self.right &= all(times.error <= measured.problem.agree for times in measured.times.values())
         self.pages.append(f"{head}\n\n{_markdown(rows)}")
         widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
         print(f"\n{head}")
@@ -50,16 +48,24 @@ class Report:
 
 
 def _row(name: str, times: Times, measured: Measured) -> Sequence[str]:
-    if not times.error <= AGREE:
+    if not times.error <= measured.problem.agree:
         return [name, *["-"] * (len(_COLUMNS) - 2), f"{times.error:.0e}: no time"]
-    plain, moved = next(iter(measured.times.values())), measured.problem.moved or (0, 0)
+    plain, moved = next(iter(measured.times.values())), measured.owner(name).moved or (0, 0)
     cells: list[str] = []
     for mine, theirs, least in (
         (times.forward, plain.forward, moved[0]),
         (times.training, plain.training, moved[1]),
     ):
+        if not mine:
+            cells += ["-"] * 4
+            continue
         share = f"{least / min(mine) / measured.bandwidth:.0%}" if least else ""
-        cells += [f"{min(mine):.3f}", f"{statistics.median(mine):.3f}", f"{min(theirs) / min(mine):.1f}", share]
+        cells += [
+            f"{min(mine):.3f}",
+            f"{statistics.median(mine):.3f}",
+            f"{min(theirs) / min(mine):.1f}" if theirs else "",
+            share,
+        ]
     return [name, *cells, f"{times.error:.0e}"]
 
 
@@ -71,7 +77,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 def about(device: str) -> str:
     """Return what times were taken on."""
     how = "one thread" if device == "cpu" else "as CUDA graphs"
-    return f"torch {torch.__version__}, float32, {_processor(device)}, {how}"
+    return f"torch {torch.__version__}, float32 if nothing else is said, {_processor(device)}, {how}"
 
 
 def _processor(device: str) -> str:

@@ -1,0 +1,235 @@
+"""How the Triton kernels of recurrences are best cut up: tries settings and writes the table beside the kernels.
+
+    python benchmarks/tune_kernels.py [levels gated slstm] [--write] [--rounds 10] [--seconds 110]
+
+Forward and gradient are timed apart, as replays of a CUDA graph, all settings of a size in turn in every round, with
+copies of what varies with the steps; a setting whose results or gradients are off is not considered. Kernels are
+compiled beforehand in several processes, for so many seconds at most: what has not been by then is not tried. Sizes are
+rows, steps and channels. The functions are those of `linear_scan.py` and `slstm.py`.
+"""
+
+# pyright: reportUnknownMemberType=false
+# torch's stubs leave parts of autograd, cuda and graphs untyped
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import product
+
+import torch
+from interleaved import Problem, about
+from interleaved.cells import (
+    gated,
+    gated_drawn,
+    gated_loop,
+    levels,
+    levels_drawn,
+    levels_loop,
+    slstm,
+    slstm_drawn,
+    slstm_loop,
+)
+from interleaved.measuring import Clock, again, both, clock, copying, error, weights
+from torch import Tensor
+
+from hrmsearch.files import write
+from hrmsearch.ir.graph import Region
+from hrmsearch.recurrence import Recurrence, describe
+from hrmsearch_torch.emit import recurrences
+from hrmsearch_torch.kernels.arrays import Frame, arranged
+from hrmsearch_torch.kernels.cuda import CudaKernel, LaneKernel
+from hrmsearch_torch.kernels.cuda_heads import HeadKernel
+from hrmsearch_torch.kernels.settings import TABLE, Settings, Size
+
+#: lanes of a head
+HEAD = 64
+#: multiprocessors, times what one runs at once: fewer blocks of lanes than that are cut into chunks
+MANY = 132 * 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """A function at a size. half: what varies with the steps comes in bfloat16."""
+
+    function: str
+    rows: int
+    steps: int
+    channels: int
+    half: bool
+
+    def problem(self) -> Problem:
+        """Return its operands and what is right."""
+        size = self.rows, self.steps
+        if self.function == "levels":
+            return Problem(str(self), levels_drawn(*size, self.channels), levels_loop, {}, halves=[0] * self.half)
+        if self.function == "gated":
+            return Problem(str(self), gated_drawn(*size, self.channels), gated_loop, {}, halves=[0, 1, 2] * self.half)
+        heads = self.channels // HEAD or 1
+        operands = slstm_drawn(*size, heads, self.channels // heads)
+        return Problem(str(self), operands, slstm_loop, {}, halves=[0] * self.half)
+
+    def recurrence(self) -> Recurrence:
+        heads = self.channels // HEAD or 1
+        graph = {"levels": levels, "gated": gated}.get(self.function, lambda width: slstm(heads, width // heads))
+        whole = graph(self.channels)
+        operations = [op for op in whole.main.ops if op.kind != "input"]
+        # as the operands come: `fuse` puts those of a function into an order of its own
+        own = Region([*whole.inputs.values()], operations, [*whole.outputs.values()])
+        return describe(next((body for _, _, body in recurrences(whole)), own))
+
+    def kernel(self, settings: Settings) -> CudaKernel:
+        recurrence = self.recurrence()
+        form = HeadKernel if recurrence.products else LaneKernel
+        kernel = form(recurrence, torch.float32, self.function)
+        kernel.forced = dict.fromkeys((False, True), settings)
+        return kernel
+
+    def settings(self) -> Iterator[Settings]:
+        """Yield what to try."""
+        if self.function == "slstm":
+            yield from (Settings(16, warps, stages) for warps, stages in product((4, 8), (1, 2)))
+            return
+        blocks = [(32, 1), (64, 1), (128, 1), (128, 2)] if self.half else [(32, 1), (64, 1), (64, 2)]
+        few = self.rows * self.channels < MANY
+        for (block, warps), stages, chunks in product(blocks, (1, 2, 3, 4), (8, 16, 32) if few else (1, 2)):
+            if stages <= 2 or not few:
+                yield Settings(block, warps, stages, chunks)
+
+
+SIZES = {
+    "levels": ((16, 4096, 1024), (16, 4096, 128), (64, 2048, 1024), (16, 1024, 1024)),
+    "gated": ((16, 4096, 1024), (16, 4096, 128)),
+    "slstm": ((16, 1024, 256), (16, 1024, 64)),
+}
+
+
+# -- one setting -------------------------------------------------------------------------------------------------------
+
+
+class Run:
+    """A kernel with its operands."""
+
+    def __init__(self, case: Case, settings: Settings, operands: Sequence[Tensor]) -> None:
+        self.kernel = case.kernel(settings)
+        ports = self.kernel.recurrence.operands
+        self._sizes = Frame(self.kernel.recurrence).sizes(operands)
+        self._operands = [arranged(x, port, self._sizes) for x, port in zip(operands, ports, strict=True)]
+
+    def forward(self) -> list[Tensor]:
+        return self.kernel.forward(self._operands, self._sizes)
+
+    def backward(self, kept: Tensor, gradients: Sequence[Tensor]) -> list[Tensor]:
+        return self.kernel.backward(self._operands, kept, gradients, self._sizes)
+
+    def once(self) -> list[Tensor]:
+        """Return results and gradients."""
+        *made, kept = self.forward()
+        return [*made, *self.backward(kept, [weights(y) for y in made])]
+
+    def clocks(self, device: str) -> tuple[Clock, Clock]:
+        *made, kept = self.forward()
+        given = [weights(y) for y in made]
+        ways = self.forward, lambda: self.backward(kept, given)
+        first, second = (clock(way, device, eager=False) for way in ways)
+        return first, second
+
+    def sizes(self) -> list[Size]:
+        """Return what the table is asked for."""
+        fixed = isinstance(self.kernel, LaneKernel) and self.kernel.source.chunks.fixed
+        kind = "heads" if isinstance(self.kernel, HeadKernel) else "fixed" if fixed else "varying"
+        return [self.kernel.size(kind, self._operands, self._sizes, backward=back) for back in (False, True)]
+
+
+def warmed(case: Case, settings: Settings, device: str) -> None:
+    """Compile a setting's kernels into Triton's cache, by running them on few rows and steps."""
+    few = Case(case.function, 1, max(64, 32 * settings.chunks), case.channels, case.half)
+    Run(few, settings, few.problem().given(device)).once()
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def compiled(cases: Sequence[Case], device: str, seconds: float) -> set[tuple[Case, Settings]]:
+    """Compile in other processes, for so long at most; return what runs."""
+    done: set[tuple[Case, Settings]] = set()
+    # a kernel that fails leaves its process unable to run others
+    pool = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), max_tasks_per_child=8)
+    work = [(case, settings) for case in cases for settings in case.settings()]
+    waiting = {pool.submit(warmed, *one, device): one for one in work}
+    try:
+        for future in as_completed(waiting, timeout=seconds):
+            if failed := future.exception():
+                print(f"{waiting[future]} does not run: {str(failed)[:300]}", flush=True)
+            else:
+                done.add(waiting[future])
+    except TimeoutError:
+        print(f"compiled {len(done)} of {len(work)} in time", flush=True)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return done
+
+
+# -- all settings of a size --------------------------------------------------------------------------------------------
+
+
+def tuned(case: Case, tried: Sequence[Settings], device: str, rounds: int) -> Iterator[tuple[Size, Settings]]:
+    """Yield what is fastest, forward and backward, after printing every time."""
+    problem = case.problem()
+    given = problem.given(device)
+    truth = both(problem.truth, [x.double().requires_grad_() for x in given])
+    clocks: dict[Settings, tuple[Clock, Clock]] = {}
+    sizes: list[Size] = []
+    for settings in tried:
+        run = Run(case, settings, given)
+        off = error(run.once(), truth)
+        if off <= problem.agree:
+            clocks[settings], sizes = run.clocks(device), run.sizes()
+        else:
+            print(f"{case} {settings}: off by {off:.0e}, no time", flush=True)
+    copies, copied = copying(given[0], device), list[float]()
+    times = {settings: (list[float](), list[float]()) for settings in clocks}
+    for _ in range(rounds):
+        copied += [time for one in copies for time in again(one)]
+        for settings, ways in clocks.items():
+            for found, way in zip(times[settings], ways, strict=True):
+                found += again(way)
+    print(f"{case}: copy of the first operand {min(copied):.4f} ms")
+    for settings, ways in times.items():
+        print(f"  {settings}: forward {min(ways[0]):.4f}, backward {min(ways[1]):.4f} ms", flush=True)
+    for way, size in enumerate(sizes):
+        shortest = {settings: min(ways[way]) for settings, ways in times.items()}
+        yield size, min(shortest, key=shortest.__getitem__)
+
+
+def save(found: Mapping[Size, Settings], device: str) -> None:
+    """Write the table, a row a line."""
+    rows = [json.dumps({**asdict(size), **asdict(settings)}) for size, settings in found.items()]
+    head = json.dumps(f"{about(device)}, triton {version('triton')}")
+    write(TABLE, f'{{\n "device": {head},\n "rows": [\n  ' + ",\n  ".join(rows) + "\n ]\n}\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("functions", nargs="*", default=[*SIZES])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--write", action="store_true", help="replace the table; for all functions only")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=110.0, help="for compiling")
+    args = parser.parse_args()
+    if args.write and {*args.functions} != {*SIZES}:
+        parser.error("--write replaces the whole table: name no functions")
+    cases = [Case(name, *size, half) for name in args.functions for size in SIZES[name] for half in (False, True)]
+    runs = compiled(cases, args.device, args.seconds)
+    found: dict[Size, Settings] = {}
+    for case in cases:
+        tried = [settings for settings in case.settings() if (case, settings) in runs]
+        found |= dict(tuned(case, tried, args.device, args.rounds))
+    if args.write:
+        save(found, args.device)
+
+
+if __name__ == "__main__":
+    main()
