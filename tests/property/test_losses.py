@@ -64,7 +64,9 @@ def evaluated(executable: Executable, x: Array, y: Array) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize(
-    ("loss", "log_p"), [(CrossEntropy(), of_softmax), (StablemaxCrossEntropy(), of_stablemax)], ids=str
+    ("loss", "log_p"),
+    [(CrossEntropy(), of_softmax), (StablemaxCrossEntropy(), of_stablemax)],
+    ids=["softmax", "stablemax"],
 )
 @given(x=logits, y=targets)
 def test_a_loss_is_its_formula_over_the_targets_that_count(loss: Loss, log_p: Any, x: Array, y: Array) -> None:

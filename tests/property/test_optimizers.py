@@ -66,7 +66,7 @@ def trained(executable: Executable, graph: Graph, steps: int) -> list[float]:
 
 
 @pytest.mark.parametrize("backend", usable([*QUICK, *COMPILING]))
-@pytest.mark.parametrize("kind", kinds("optimizer"))
+@pytest.mark.parametrize("kind", sorted(kinds("optimizer")))
 def test_every_rule_trains_alike_on_every_backend(kind: str, backend: str) -> None:
     flat = (
         "model.memory=[]",
