@@ -57,7 +57,7 @@ def pullback(region: Region, at_hand: Collection[Value] = ()) -> Pullback:
 class Jacobian:
     """The derivative of each next carry in each carry.
 
-    region: (args, saved) -> the entries that are not zero. entries: by (next carry, carry), positions among the results.
+    region: (args, saved) -> the entries that are not zero. entries: by (next carry, carry), positions among results.
     saved: values of the step that it wants handed over. affine: whether no entry depends on a carry, so that a stretch
     of steps is one affine map of the carries.
     """
