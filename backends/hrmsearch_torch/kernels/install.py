@@ -14,6 +14,9 @@ from hrmsearch_torch.emit import recurrences
 from hrmsearch_torch.kernels.build import compiler
 from hrmsearch_torch.kernels.ops import Scan
 
+#: what a module has whose methods were replaced
+_INSTALLED = "__kernels__"
+
 
 def available(device: str) -> bool:
     """Return whether there are kernels for a kind of device here."""
@@ -35,9 +38,12 @@ def scans(graph: Graph) -> dict[tuple[str, str], Scan]:
 
 def install(module: ModuleType, graph: Graph, device: str) -> None:
     """Put a kind of device's kernels in place of the methods that are recurrences; they mean the same."""
+    if hasattr(module, _INSTALLED):  # the same source is loaded once in a process
+        return
     for (owner, method), scan in scans(graph).items():
         if scan.runs_on(device):
             setattr(getattr(module, owner), method, staticmethod(scan))
+    setattr(module, _INSTALLED, True)
 
 
 def printed(graph: Graph, options: Options) -> str:
