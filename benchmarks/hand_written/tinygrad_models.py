@@ -6,6 +6,7 @@
 Sizes are those of the parameters given. A step is one TinyJit program: forward, gradient, clip and AdamW.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ class Block:
         return found | {f"{below}.{n}_norm.gain": gain for n, gain in zip(("mixer", "ffn"), self.gains, strict=True)}
 
 
-class Model:
+class Model(ABC):
     """What both models share: an embedding, levels, a head, and the step that trains them."""
 
     passes: int
@@ -87,13 +88,13 @@ class Model:
         """Return what steps in each pass; a parameter without gradient in a pass is not in that pass's."""
         return [AdamW(list(self.named().values()), lr=lr, weight_decay=0.01)] * self.passes
 
+    @abstractmethod
     def start(self, tokens: Tensor) -> list[Tensor]:
         """Return the state that a window starts with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __call__(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return the logits and the state after a pass."""
-        raise NotImplementedError
 
 
 class Transformer(Model):
