@@ -1,13 +1,12 @@
 """What each op kind looks like in tinygrad: one function per kind, from operand expressions to an expression."""
 
-import ast
 import math
 from collections.abc import Mapping, Sequence
 
 from hrmsearch.emission import Kind, Scope
 from hrmsearch.emission import syntax as py
 from hrmsearch.emission.contraction import factors
-from hrmsearch.emission.kinds import COMMON, first, reduction, sliced
+from hrmsearch.emission.kinds import COMMON, affine, first, reduction, slicing, wide_logits
 from hrmsearch.emission.operands import aligned, dim, filled, operands_of
 from hrmsearch.emission.scans import recurrence
 from hrmsearch.emission.syntax import Expr
@@ -84,15 +83,9 @@ def _gather(_scope: Scope, _op: Op, x: Sequence[Expr]) -> Expr:
     return py.index(*x)
 
 
-def _slice(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
-    type_, name, start, size = op.operands[0].type, op.attrs["axis"], op.attrs["start"], Size.of(op.attrs["size"])
-    if start == 0 and size == type_.size(name):
-        return x[0]
-    end = size + start
-    stop = None if start < 0 and end.known == 0 else scope.size(end)
-    if isinstance(stop, ast.expr) and not isinstance(stop, ast.Name | ast.Constant):
-        return py.call(scope.helper("entries"), x[0], type_.index(name) - len(type_.axes), start, stop)
-    return sliced(op, x[0], start, stop)
+def _slice(scope: Scope, op: Op, x: Expr, start: int, stop: Expr) -> Expr:
+    type_ = op.operands[0].type
+    return py.call(scope.helper("entries"), x, type_.index(op.attrs["axis"]) - len(type_.axes), start, stop)
 
 
 def _concat(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
@@ -126,20 +119,17 @@ def _argmax(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
 
 def _rms_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     normed = py.call(scope.helper("rms_norm"), x[0], float(op.attrs["eps"]))
-    return py.binary(normed, "*", x[1]) if len(x) > 1 else normed
+    return affine(normed, x[1:])
 
 
 def _layer_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     normed = py.call(scope.helper("layer_norm"), x[0], float(op.attrs["eps"]))
-    for sign, value in zip("*+", x[1:], strict=False):
-        normed = py.binary(normed, sign, value)
-    return normed
+    return affine(normed, x[1:])
 
 
 def _cross_entropy(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     logits, targets = x
-    if op.operands[0].type.dtype != DType.WIDE:
-        logits = py.call(scope.helper("wide"), logits)
+    logits = wide_logits(scope, op, logits)
     keywords = {"ignore_index": op.attrs["ignore"], "reduction": "none"}
     return py.method(logits, "sparse_categorical_crossentropy", targets, **keywords)
 
@@ -166,7 +156,7 @@ KINDS: Mapping[str, Kind] = {
     "amax": reduction("max"),
     **dict.fromkeys(("cumsum", "cummax"), _running),
     "gather": _gather,
-    "slice": _slice,
+    "slice": slicing(_slice),
     "concat": _concat,
     "pad": _pad,
     "attention": _attention,

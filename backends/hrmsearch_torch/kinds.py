@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hrmsearch.emission import Kind, Scope
 from hrmsearch.emission import syntax as py
 from hrmsearch.emission.contraction import factors
-from hrmsearch.emission.kinds import COMMON, first, reduction, sliced
+from hrmsearch.emission.kinds import COMMON, affine, first, reduction, slicing, wide_logits
 from hrmsearch.emission.operands import aligned, dim, filled, operands_of
 from hrmsearch.emission.scans import recurrence
 from hrmsearch.emission.syntax import Expr
@@ -84,15 +84,9 @@ def _gather(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return py.call("F.embedding", ids, table) if len(op.operands[0].type.axes) == 2 else py.index(table, ids)
 
 
-def _slice(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
-    type_, name, start, size = op.operands[0].type, op.attrs["axis"], op.attrs["start"], Size.of(op.attrs["size"])
-    if start == 0 and size == type_.size(name):
-        return x[0]
-    end = size + start
-    stop = None if start < 0 and end.known == 0 else scope.size(end)
-    if isinstance(stop, ast.expr) and not isinstance(stop, ast.Name | ast.Constant):
-        return py.method(x[0], "narrow", type_.index(name), start, scope.size(size))
-    return sliced(op, x[0], start, stop)
+def _slice(scope: Scope, op: Op, x: Expr, start: int, _stop: Expr) -> Expr:
+    type_, name = op.operands[0].type, op.attrs["axis"]
+    return py.method(x, "narrow", type_.index(name), start, scope.size(Size.of(op.attrs["size"])))
 
 
 def _concat(_scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
@@ -132,15 +126,13 @@ def _rms_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     # the gain stays outside: torch's own wants it in the dtype of x, which mixed precision does not give
     width = scope.size(op.operands[0].type.sizes[-1])
     normed = py.call("F.rms_norm", x[0], (width,), eps=float(op.attrs["eps"]))
-    return py.binary(normed, "*", x[1]) if len(x) > 1 else normed
+    return affine(normed, x[1:])
 
 
 def _layer_norm(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     width = scope.size(op.operands[0].type.sizes[-1])
     normed = py.call("F.layer_norm", x[0], (width,), eps=float(op.attrs["eps"]))
-    for sign, value in zip("*+", x[1:], strict=False):
-        normed = py.binary(normed, sign, value)
-    return normed
+    return affine(normed, x[1:])
 
 
 def _rope(scope: Scope, _op: Op, x: Sequence[Expr]) -> Expr:
@@ -149,8 +141,7 @@ def _rope(scope: Scope, _op: Op, x: Sequence[Expr]) -> Expr:
 
 def _cross_entropy(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     logits, targets = x
-    if op.operands[0].type.dtype != DType.WIDE:
-        logits = py.call(scope.helper("wide"), logits)
+    logits = wide_logits(scope, op, logits)
     ignore = [op.attrs["ignore"]] if op.attrs["ignore"] != -100 else []
     return py.call(scope.helper("cross_entropy"), logits, targets, *ignore)
 
@@ -181,7 +172,7 @@ KINDS: Mapping[str, Kind] = {
     **{kind: reduction(kind) for kind in ("sum", "mean", "amax")},
     **dict.fromkeys(("cumsum", "cummax"), _running),
     "gather": _gather,
-    "slice": _slice,
+    "slice": slicing(_slice),
     "concat": _concat,
     "pad": _pad,
     "attention": _attention,

@@ -1,6 +1,7 @@
 """Op kinds that every array library writes alike; a dialect's table starts from these."""
 
-from collections.abc import Mapping, Sequence
+import ast
+from collections.abc import Callable, Mapping, Sequence
 
 from hrmsearch.emission import syntax as py
 from hrmsearch.emission.dialect import Kind, Scope
@@ -82,7 +83,7 @@ def _transpose(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
     return scope.dialect.flipped(x[0]) if moved == [last - 1, last] else py.method(x[0], "transpose", *moved)
 
 
-def sliced(op: Op, value: Expr, start: int, stop: Expr | None) -> Expr:
+def _sliced(op: Op, value: Expr, start: int, stop: Expr | None) -> Expr:
     """Return `value[:, start:stop]` along the axis of a slice; no stop is its end."""
     type_ = op.operands[0].type
     at = type_.index(op.attrs["axis"])
@@ -90,6 +91,34 @@ def sliced(op: Op, value: Expr, start: int, stop: Expr | None) -> Expr:
     if at == len(type_.axes) - 1 and at > 1:
         lead = [...]
     return py.index(value, *lead, py.span(start or None, stop))
+
+
+def slicing(worked_out: Callable[[Scope, Op, Expr, int, Expr], Expr]) -> Kind:
+    """Return the kind of a slice; `worked_out` writes one from a start to a stop that is no plain number or name."""
+
+    def kind(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
+        type_, name, start, size = op.operands[0].type, op.attrs["axis"], op.attrs["start"], Size.of(op.attrs["size"])
+        if start == 0 and size == type_.size(name):
+            return x[0]
+        end = size + start
+        stop = None if start < 0 and end.known == 0 else scope.size(end)
+        if isinstance(stop, ast.expr) and not isinstance(stop, ast.Name | ast.Constant):
+            return worked_out(scope, op, x[0], start, stop)
+        return _sliced(op, x[0], start, stop)
+
+    return kind
+
+
+def affine(normed: Expr, gain_and_bias: Sequence[Expr]) -> Expr:
+    """Return what was normalised, times its gain and plus its bias, where it has them."""
+    for sign, value in zip("*+", gain_and_bias, strict=False):
+        normed = py.binary(normed, sign, value)
+    return normed
+
+
+def wide_logits(scope: Scope, op: Op, logits: Expr) -> Expr:
+    """Return the first operand of a loss in at least float32."""
+    return logits if op.operands[0].type.dtype == DType.WIDE else py.call(scope.helper("wide"), logits)
 
 
 def _broadcast(scope: Scope, op: Op, x: Sequence[Expr]) -> Expr:
