@@ -1,14 +1,14 @@
 """The reference's Executable: parameters, passes, spans and updates, all in float64."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hrmsearch.errors import BackendError, RunError
 from hrmsearch.ir import Graph, initial_params, keyed_params
-from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
+from hrmsearch.ir.binding import carried
+from hrmsearch.ir.checkpoint import ParamFiles, check_params
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult, expand
 from hrmsearch_reference.differences import directional, gradients
 from hrmsearch_reference.interpreter import run_pass
@@ -16,7 +16,7 @@ from hrmsearch_reference.tape import NOTHING, Array, Cell, Tape, numpy_dtype
 from hrmsearch_reference.training import Optimiser, average
 
 
-class ReferenceExecutable:
+class ReferenceExecutable(ParamFiles):
     """Interprets a graph on NumPy arrays in float64, whatever precision its options name.
 
     Dropout is the identity. Gradients are finite differences, six evaluations per parameter entry: for tiny shapes.
@@ -61,17 +61,6 @@ class ReferenceExecutable:
     def _ema(self) -> float | None:
         return self.options.training.ema if self.options.training else None
 
-    def save(self, path: Path) -> None:
-        """Write the parameters as safetensors."""
-        write_arrays(path, self._params)
-
-    def load(self, path: Path) -> None:
-        """Read parameters from safetensors that any backend wrote.
-
-        Raises RunError for a missing, truncated or foreign file.
-        """
-        self.set_params(read_params(path, self.graph))
-
     # -- carry -------------------------------------------------------------------------------------------------------
 
     def init_carry(self, batch: int, tokens: int) -> dict[str, Array]:
@@ -89,10 +78,7 @@ class ReferenceExecutable:
 
         Raises BackendError for a state that is missing.
         """
-        states = self.graph.states
-        lacking = [path for path in states if path not in arrays]
-        if lacking:
-            raise BackendError(f"the carry lacks state {', '.join(lacking)}")
+        states = carried(self.graph, arrays)
         return {path: np.array(arrays[path], numpy_dtype(op.result.type.dtype)) for path, op in states.items()}
 
     # -- evaluation --------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ last of their window. A structure is compiled when it is first met, which takes 
 
 from collections.abc import Generator, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -17,7 +16,8 @@ from tinygrad.helpers import Context
 from tinygrad.tensor import Tensor
 
 from hrmsearch.errors import BackendError
-from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
+from hrmsearch.ir.binding import carried
+from hrmsearch.ir.checkpoint import ParamFiles, below, check_params
 from hrmsearch.ir.graph import Graph, keyed_params
 from hrmsearch.ir.init import initial_params
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
@@ -31,7 +31,7 @@ from hrmsearch_tinygrad.replay import Replay
 from hrmsearch_tinygrad.spans import by_path, lay
 
 
-class TinygradExecutable:
+class TinygradExecutable(ParamFiles):
     """A graph as the tinygrad module that its emitted source defines.
 
     source: the emitted file. program: the module and its parameters. device: by default what `pick` makes of the one
@@ -109,17 +109,6 @@ class TinygradExecutable:
     def _ema(self) -> float | None:
         return self.options.training.ema if self.options.training else None
 
-    def save(self, path: Path) -> None:
-        """Write the parameters as safetensors."""
-        write_arrays(path, self.params)
-
-    def load(self, path: Path) -> None:
-        """Read parameters from safetensors that any backend wrote.
-
-        Raises RunError for a missing, truncated or foreign file.
-        """
-        self.set_params(read_params(path, self.graph))
-
     def _to_numpy(self, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         with self._here():
             return to_numpy(tensors)
@@ -141,10 +130,7 @@ class TinygradExecutable:
 
         Raises BackendError for a state that is missing.
         """
-        states = self.graph.states
-        lacking = [path for path in states if path not in arrays]
-        if lacking:
-            raise BackendError(f"the carry lacks state {', '.join(lacking)}")
+        states = carried(self.graph, arrays)
         with self._here():
             return {p: tensor(np.asarray(arrays[p]), self.program.format(op.result.type)) for p, op in states.items()}
 
@@ -295,18 +281,14 @@ class TinygradExecutable:
 
         Raises RunError for a snapshot of another graph or rule.
         """
-        self.set_params(_below("param/", snapshot))
+        self.set_params(below("param/", snapshot))
         with self._here():
             if self._average:
-                kept = _below("param/", snapshot) | _below("ema/", snapshot)
+                kept = below("param/", snapshot) | below("ema/", snapshot)
                 checked = check_params(self.graph, kept, "the snapshot's average")
                 put(self._average, {path: checked[path] for path in self._average})
-            self._pending.restore(_below("grad/", snapshot), _below("keys/", snapshot))
+            self._pending.restore(below("grad/", snapshot), below("keys/", snapshot))
             if self._random:
-                self._random.restore(_below("rng/", snapshot))
+                self._random.restore(below("rng/", snapshot))
             if self._optimizer:
                 self._optimizer.restore(snapshot)
-
-
-def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 
 from hrmsearch.emission import load_source
 from hrmsearch.errors import BackendError
-from hrmsearch.ir.binding import RESET, bind_sizes
-from hrmsearch.ir.checkpoint import check_params, read_params, write_arrays
+from hrmsearch.ir.binding import RESET, bind_sizes, carried
+from hrmsearch.ir.checkpoint import ParamFiles, below, check_params
 from hrmsearch.ir.graph import Graph, keyed_params
 from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.types import DType, Type
@@ -35,7 +34,7 @@ _Ran = tuple[list[torch.Tensor], Tensors, list[Tensors]]
 _INTEGERS = {DType.I32: torch.int32, DType.I8: torch.int8, DType.BOOL: torch.bool}
 
 
-class TorchExecutable:
+class TorchExecutable(ParamFiles):
     """A graph as the torch module that its emitted source defines.
 
     source: the emitted file. model: the module, in evaluation mode outside of training steps.
@@ -130,17 +129,6 @@ class TorchExecutable:
     def _ema(self) -> float | None:
         return self.options.training.ema if self.options.training else None
 
-    def save(self, path: Path) -> None:
-        """Write the parameters as safetensors."""
-        write_arrays(path, self.params)
-
-    def load(self, path: Path) -> None:
-        """Read parameters from safetensors that any backend wrote.
-
-        Raises RunError for a missing, truncated or foreign file.
-        """
-        self.set_params(read_params(path, self.graph))
-
     # -- carry -------------------------------------------------------------------------------------------------------
 
     def init_carry(self, batch: int, tokens: int) -> Carry:
@@ -158,10 +146,7 @@ class TorchExecutable:
 
         Raises BackendError for a state that is missing.
         """
-        states = self.graph.states
-        lacking = [path for path in states if path not in arrays]
-        if lacking:
-            raise BackendError(f"the carry lacks state {', '.join(lacking)}")
+        states = carried(self.graph, arrays)
         return {path: self._tensor(arrays[path], op.result.type) for path, op in states.items()}
 
     def _dtype(self, type_: Type) -> torch.dtype:
@@ -331,17 +316,17 @@ class TorchExecutable:
 
         Raises RunError for a snapshot of another graph or rule.
         """
-        self.set_params(_below("param/", snapshot))
+        self.set_params(below("param/", snapshot))
         if self._ema is not None:
-            kept = _below("param/", snapshot) | _below("ema/", snapshot)
+            kept = below("param/", snapshot) | below("ema/", snapshot)
             checked = check_params(self.graph, kept, "the snapshot's average")
             self._average = {path: torch.tensor(checked[path], device=self.device) for path in self._average}
-        for path, array in _below("grad/", snapshot).items():
+        for path, array in below("grad/", snapshot).items():
             self._params[path].grad = torch.tensor(array, device=self.device)
         if self._tables:
-            self._tables.restore(_below("keys/", snapshot))
+            self._tables.restore(below("keys/", snapshot))
         if self._random:
-            self._random.restore({name: torch.tensor(array) for name, array in _below("rng/", snapshot).items()})
+            self._random.restore({name: torch.tensor(array) for name, array in below("rng/", snapshot).items()})
         if self._optimizer and self.options.training:
             optimizer.from_arrays(self._optimizer, self.options.training.rule, snapshot, self._trained)
 
@@ -357,7 +342,3 @@ def _numbers(tensors: Sequence[torch.Tensor]) -> list[float]:
     if tensors[0].device.type == "cpu":
         return [tensor.item() for tensor in tensors]
     return torch.stack([tensor.double() for tensor in tensors]).tolist()
-
-
-def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -42,6 +42,16 @@ def bind_sizes(graph: Graph, inputs: Mapping[str, Array], carry: Mapping[str, An
     return sizes
 
 
+def carried(graph: Graph, arrays: Mapping[str, Array]) -> Mapping[str, Op]:
+    """Return a graph's states by path, if arrays are there for all of them.
+
+    Raises BackendError with those that are missing.
+    """
+    if lacking := [path for path in graph.states if path not in arrays]:
+        raise BackendError(f"the carry lacks state {', '.join(lacking)}")
+    return graph.states
+
+
 def _bind(size: Size, n: int, sizes: dict[str, int]) -> None:
     """Bind a lone symbol once; sums and quotients are checked when every symbol is known."""
     if size.constant == 0 and len(size.terms) == 1 and size.terms[0][1] == 1:

@@ -1,5 +1,6 @@
 """Checkpoint files: arrays by path as safetensors, written whole and read with a reason when they do not fit."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,37 @@ def check_params(graph: Graph, params: Mapping[str, Array], source: str = "the p
         if params[path].dtype.kind != "f":
             raise RunError(f"{source}: {path} holds {params[path].dtype}, not floats")
     return {path: params[path] for path in declared}
+
+
+def below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+class ParamFiles(ABC):
+    """What holds the parameters of a graph, as something that writes and reads them as safetensors."""
+
+    graph: Graph
+
+    @property
+    @abstractmethod
+    def params(self) -> dict[str, Array]:
+        """A copy of the parameters."""
+
+    @abstractmethod
+    def set_params(self, params: Mapping[str, Array]) -> None:
+        """Replace the parameters."""
+
+    def save(self, path: Path) -> None:
+        """Write the parameters as safetensors."""
+        write_arrays(path, self.params)
+
+    def load(self, path: Path) -> None:
+        """Read parameters from safetensors that any backend wrote.
+
+        Raises RunError for a missing, truncated or foreign file.
+        """
+        self.set_params(read_params(path, self.graph))
 
 
 def _some(paths: list[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from hrmsearch.errors import RunError
-from hrmsearch.ir.checkpoint import read_arrays, write_arrays
+from hrmsearch.ir.checkpoint import below, read_arrays, write_arrays
 from hrmsearch.runtime import Array
 from hrmsearch.train.progress import Progress
 
@@ -81,16 +81,16 @@ def load(path: Path, origin: Origin) -> Checkpoint:
     except (KeyError, TypeError, ValueError, AttributeError, RunError) as error:
         raise RunError(f"{path}: a broken checkpoint, or one of another version ({error})") from error
     check(path, "a checkpoint", found, origin)
-    kept = [_below(f"carry/{i}/", arrays) for i in range(len(rows))]
+    kept = [below(f"carry/{i}/", arrays) for i in range(len(rows))]
     return Checkpoint(
         found,
         progress,
         length,
-        _below("snapshot/", arrays),
+        below("snapshot/", arrays),
         kept,
         rows,
-        _below("best/", arrays),
-        _below("rolling/", arrays),
+        below("best/", arrays),
+        below("rolling/", arrays),
     )
 
 
@@ -117,7 +117,3 @@ def check(path: Path, what: str, found: Origin, wanted: Origin) -> None:
 
 def _short(value: str | int) -> str:
     return str(value)[:12]
-
-
-def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
