@@ -80,6 +80,11 @@ def is_study(folder: Path) -> bool:
     return (folder / _FILE).is_file()
 
 
+def studies_below(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders of studies that lie below folders, by path."""
+    return sorted({file.parent for above in folders for file in above.rglob(_FILE)})
+
+
 def read(folder: Path) -> StudyFolder:
     """Return what a study came to; raises RunError where its file is foreign or its finalists cannot be compared."""
     file = folder / _FILE

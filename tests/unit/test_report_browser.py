@@ -9,8 +9,11 @@ from hrmsearch.report.evidence import gather
 from hrmsearch.report.experiment import document
 from hrmsearch.report.html import html
 from hrmsearch.report.runs import compare
+from hrmsearch.report.study_file import read
+from hrmsearch.report.study_report import study_document
 from tests import browser
 from tests.reports import REASON
+from tests.studies import study
 
 pytest.importorskip("matplotlib")
 
@@ -38,12 +41,16 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def report(report_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("report") / "report.html"
-    finished, others = gather([report_runs])
-    file.write_text(html(document(compare(finished), others)), encoding="utf-8")
-    return file
+@pytest.fixture(scope="module", params=["runs", "study"])
+def report(report_runs: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    if request.param == "study":
+        made = study_document(read(study(report_runs, folder)))
+    else:
+        finished, others = gather([report_runs])
+        made = document(compare(finished), others)
+    (folder / "report.html").write_text(html(made), encoding="utf-8")
+    return folder / "report.html"
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (768, False), (360, True)], ids=["wide", "half", "phone"])

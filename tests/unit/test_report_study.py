@@ -88,6 +88,17 @@ def test_a_study_stands_alone_and_has_a_control_of_its_own(folder: Path, report_
     )
 
 
+def test_the_runs_of_a_study_are_no_part_of_the_report_on_the_folder_above(
+    folder: Path, report_runs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "runs" / "study")
+    shutil.copytree(report_runs / "told", tmp_path / "runs" / "told")
+    done = report(tmp_path / "runs", "-o", tmp_path / "report", "--no-figures")
+    assert done.exit_code == 0, done.output
+    assert f"{tmp_path / 'runs' / 'study'}: a study, left out; it has a report of its own" in done.stderr
+    assert "plain" not in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "other"}', '{"format": "hrmsearch study 1", "file": {}}'])
 def test_a_foreign_file_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(text)

@@ -97,16 +97,27 @@ def _of_study(folders: tuple[Path, ...], control: str | None, *, figures: bool) 
 
 
 def _of_runs(folders: tuple[Path, ...], control: str | None, *, figures: bool) -> _Found:
-    """Return the report on runs, naming those without a result; raises HrmsearchError where none is finished."""
+    """Return the report on runs, naming what is left out; raises HrmsearchError where none is finished.
+
+    The runs of a study belong to its report: hundreds of trials are no specs to put side by side.
+    """
     from hrmsearch.errors import RunError
     from hrmsearch.report.evidence import gather
     from hrmsearch.report.experiment import document
     from hrmsearch.report.runs import compare, tables
+    from hrmsearch.report.study_file import studies_below
 
+    studies = studies_below(folders)
     finished, others = gather(folders)
-    for one in others:
-        click.echo(str(one), err=True)
+    finished = [one for one in finished if not _is_below(one.file, studies)]
+    others = [one for one in others if not _is_below(one.file, studies)]
+    for left in [*(f"{study}: a study, left out; it has a report of its own" for study in studies), *others]:
+        click.echo(str(left), err=True)
     if not finished:
         raise RunError("none of these runs is finished")
     compared = compare(finished, others)
     return _Found(document(compared, others, control=control, figures=figures), compared, tables(compared), {})
+
+
+def _is_below(file: Path, folders: "Sequence[Path]") -> bool:
+    return any(folder in file.parents for folder in folders)
