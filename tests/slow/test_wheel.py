@@ -40,6 +40,16 @@ def test_the_wheel_has_every_module(contents: set[str]) -> None:
     assert modules <= contents
 
 
+def test_the_wheel_has_every_file_that_code_reads(contents: set[str]) -> None:
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for suffix in ("md", "json", "css")
+        for path in ROOT.glob(f"hrmsearch/**/*.{suffix}")
+    }
+    assert {"hrmsearch/report/page.css", "hrmsearch/passes/forms.json"} <= files
+    assert files <= contents
+
+
 def test_the_wheel_has_every_spec(contents: set[str]) -> None:
     root = ROOT / "specs"
     specs = {f"hrmsearch/specs/{path.relative_to(root).as_posix()}" for path in root.rglob("*.yaml")}
