@@ -19,6 +19,7 @@ from hrmsearch.train import Score
 _READINGS = {
     "energy": "The energy of a level is the sum of z² over the width, as a mean over tokens and windows.",
     "ponder": "Ponder counts the ticks that a model took, as a mean over windows.",
+    "passes": "Counted are the passes that a row took until it halted, as a mean over windows.",
 }
 
 
@@ -31,7 +32,7 @@ def of_learning(compared: Compared) -> list[Picture]:
     """Return pictures of how scores came about: over epochs and passes, and what models told of themselves."""
     prefix = anchor(compared.corpus)
     curves = (_learning(prefix, compared, "valid", compared.metric), _learning(prefix, compared, "train", "loss"))
-    found = [*curves, _passes(prefix, compared), *_telemetry(prefix, compared)]
+    found = [*curves, _halting(prefix, compared), _passes(prefix, compared), *_telemetry(prefix, compared)]
     return [picture for picture in found if picture is not None]
 
 
@@ -94,6 +95,15 @@ def _passes(prefix: str, compared: Compared) -> Picture | None:
         return None
     title, y = f"{split} {metric} after each pass", axis_label(f"{split} {metric}")
     return band_chart(f"{prefix}-passes", title, series, x="pass", y=y, points=True)
+
+
+def _halting(prefix: str, compared: Compared) -> Picture | None:
+    """Draw after how many passes rows halted in training, where they may halt by themselves."""
+    series = _series(compared, lambda one: _by_epoch(one, "train", "passes"))
+    if not series:
+        return None
+    title, y = "passes until a row halts, train", "passes, mean over rows"
+    return band_chart(f"{prefix}-halting", title, series, x="epoch", y=y)
 
 
 def _telemetry(prefix: str, compared: Compared) -> Iterator[Picture]:

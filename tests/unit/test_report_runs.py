@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from hrmsearch.errors import RunError
-from hrmsearch.report.evidence import gather
+from hrmsearch.report.evidence import Evidence, gather
+from hrmsearch.report.plots import of_learning
 from hrmsearch.report.runs import compare
 
 
@@ -46,3 +48,16 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         gather([tmp_path])
     with pytest.raises(RunError, match="no such folder"):
         gather([tmp_path / "absent"])
+
+
+def test_passes_until_rows_halt_are_drawn_where_rows_may_halt(report_runs: Path) -> None:
+    (compared,) = compare(gather([report_runs])[0])
+    assert not [picture for picture in of_learning(compared) if "halt" in picture.name]
+    rolling = [replace(spec, seeds=[_rolled(one) for one in spec.seeds]) for spec in compared.specs]
+    (picture,) = [one for one in of_learning(replace(compared, specs=rolling)) if "halt" in one.name]
+    assert picture.title == "passes until a row halts, train"
+
+
+def _rolled(one: Evidence) -> Evidence:
+    """Return a run as if its rows had halted one by one, for then training says after how many passes."""
+    return replace(one, lines=[{**line, **({"passes": 2.5} if line["split"] == "train" else {})} for line in one.lines])
