@@ -1,12 +1,12 @@
 """HS107 no-identity-path: each token's identity reaches the head on some path that does not average it away.
 
 The domain says whether a value is data at all, and whether its entries along the axes of tokens still hold each token
-itself. Elementwise operations, norms, gathers, scans and contractions with a parameter keep identity. Mixing or
-shifting an axis of tokens breaks it, and so does a product of two data values, which is what attention and memory
-reads are; elementwise, a product of two values that both hold the token keeps it, for it is still a function of that
-token alone (a gate that lets the stream pass). One path is enough. Composites are judged by their definition. A model
-without such a path knows its own input token only through near-uniform averages when training begins, and may stay on
-the unigram plateau.
+itself. Elementwise operations, norms, gathers, scans and contractions with a parameter keep identity. Mixing an axis of
+tokens breaks it, shifting one does until it is shifted back (rows are prepended, and dropped at the end), and so does a
+product of two data values, which is what attention and memory reads are; elementwise, a product of two values that both
+hold the token keeps it, for it is still a function of that token alone (a gate that lets the stream pass). One path is
+enough. Composites are judged by their definition. A model without such a path knows its own input token only through
+near-uniform averages when training begins, and may stay on the unigram plateau.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ from hrmsearch.analyses.walk import walk
 from hrmsearch.ir.graph import Graph, Op, Value
 from hrmsearch.ir.ops import Flow, How, lookup
 
+_REGROUPED = (How.SPLIT, How.MERGE)
 _PRODUCTS = frozenset({"mul", "div", "einsum"})
 
 
@@ -26,12 +27,17 @@ _PRODUCTS = frozenset({"mul", "div", "einsum"})
 class Trace:
     """What a value is: data or not, and the axes of tokens along which it holds each token (none: it does not).
 
-    where: the spec path at which identity was lost.
+    axes: each with how far tokens stand from their own places. where: the spec path at which identity was lost.
     """
 
     data: bool = False
-    axes: frozenset[str] = frozenset()
+    axes: frozenset[tuple[str, int]] = frozenset()
     where: str = field(default="", compare=False)
+
+    @property
+    def moved(self) -> bool:
+        """Whether tokens stand elsewhere than in their own places."""
+        return any(by for _, by in self.axes)
 
 
 _PLAIN = Trace()
@@ -44,7 +50,7 @@ class Identity(Domain[Trace]):
         """Return the identity of inputs with tokens; targets are no input of the model."""
         if op.kind != "input" or op.attrs["name"] == TARGETS:
             return _PLAIN
-        return Trace(True, frozenset({TOKENS}) & set(op.result.type.names))
+        return Trace(True, frozenset({(TOKENS, 0)} if TOKENS in op.result.type.names else ()))
 
     def opens(self, op: Op) -> bool:
         """Judge composites by their definition: attention is a product of data."""
@@ -58,29 +64,33 @@ class Identity(Domain[Trace]):
         flows = lookup(op.kind).flow(op)
         kept = [self._kept(trace, flow, result) for trace, flow in zip(operands, flows, strict=True) if trace.data]
         holding = [axes for axes in kept if axes]
-        broken = op.kind in _PRODUCTS and len(data) > 1 and (op.kind == "einsum" or len(holding) < len(data))
+        alike = len(holding) == len(data) and len(set(holding)) == 1
+        broken = op.kind in _PRODUCTS and len(data) > 1 and (op.kind == "einsum" or not alike)
+        where = next((trace.where for trace in data if trace.where), "")
         if holding and not broken:
-            return Trace(True, holding[0])
-        lost = any(trace.axes for trace in data)
-        return Trace(True, frozenset(), site.of(op.place) if lost else next((t.where for t in data if t.where), ""))
+            best = min(holding, key=lambda axes: any(by for _, by in axes))
+            return Trace(True, best, where or (site.of(op.place) if any(by for _, by in best) else ""))
+        lost = any(trace.axes and not trace.moved for trace in data)
+        return Trace(True, frozenset(), site.of(op.place) if lost else where)
 
     @staticmethod
-    def _kept(trace: Trace, flow: dict[str, Flow], result: Value) -> frozenset[str]:
-        """Return the axes under their new names, or none where one is mixed or shifted."""
-        axes: set[str] = set()
-        for axis in trace.axes:
+    def _kept(trace: Trace, flow: dict[str, Flow], result: Value) -> frozenset[tuple[str, int]]:
+        """Return the axes under their new names, or none where one is mixed, or cut while tokens are out of place."""
+        axes: set[tuple[str, int]] = set()
+        for axis, by in trace.axes:
             how = flow.get(axis)
             if how is None:
-                axes.add(axis)
-            elif how.how is How.MIXED or how.by or not set(how.to) <= set(result.type.names):
+                axes.add((axis, by))
+            elif how.how is How.MIXED or (by and how.how in _REGROUPED) or not set(how.to) <= set(result.type.names):
                 return frozenset()
             else:
-                axes.update(how.to)
+                axes.update((to, by + how.by) for to in how.to)
         return frozenset(axes)
 
     def join(self, first: Trace, second: Trace) -> Trace:
         """Return the better: one path is enough."""
-        return Trace(first.data or second.data, first.axes or second.axes, first.where or second.where)
+        best = second.axes if second.axes and (first.moved or not first.axes) else first.axes
+        return Trace(first.data or second.data, best, first.where or second.where)
 
     def restored(self, state: Op, start: Trace) -> Trace:
         """Return data whatever the start: a state is one even where it begins as a constant."""
@@ -108,7 +118,8 @@ def _position(scan: Op) -> str:
 
 
 def _renamed(value: Trace, old: str, new: str) -> Trace:
-    return value if old not in value.axes else Trace(value.data, value.axes - {old} | {new}, value.where)
+    axes = frozenset((new if axis == old else axis, by) for axis, by in value.axes)
+    return Trace(value.data, axes, value.where)
 
 
 @rule("HS107", "no-identity-path", "warning")
@@ -117,7 +128,7 @@ def identity(graph: Graph) -> Iterator[Finding]:
     if LOGITS not in graph.outputs:
         return
     found = [facts.outputs[LOGITS] for facts in walk(graph, Identity(), windows=1)]
-    if any(TOKENS in trace.axes for trace in found):
+    if any((TOKENS, 0) in trace.axes for trace in found):
         return
     place = found[-1].where or "model.core"
     yield Finding(

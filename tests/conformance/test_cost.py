@@ -22,6 +22,7 @@ from hrmsearch.spec.load import shipped
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing import specs
 from hrmsearch.testing.inputs import random_inputs
+from tests.shipping import brief
 
 torch = pytest.importorskip("torch")
 
@@ -39,6 +40,8 @@ PARAMS = {
     "infini_hrm": 160_132,
     "infini_hrm_as_published": 168_452,
     "hrm_memory": 193_024,
+    "hrm_act_v1": 27_275_266,
+    "trm": 6_827_521,
 }
 
 
@@ -85,7 +88,8 @@ def is_counted(graph: Graph) -> bool:
 @pytest.mark.parametrize("name", sorted(shipped()))
 @pytest.mark.parametrize(("batch", "tokens"), [(1, 64), (3, 16), (2, 5)])
 def test_shipped_specs_cost_what_the_counter_sees(name: str, batch: int, tokens: int) -> None:
-    for graph in (simplify(hs.lower(hs.load(name))), hs.lower(hs.load(name))):
+    for graph in (simplify(hs.lower(brief(name))), hs.lower(brief(name))):
+        tokens = min(tokens, graph.nest.window)
         (model, carry), price, sizes = compiled(graph, batch, tokens), cost(graph), {"B": batch, "T": tokens}
         for one, reset in ((price.fresh, Lifetime.STREAM), (price.carried, Lifetime.NONE)):
             seen = counted(model, [call(graph, batch, tokens, reset)], carry)

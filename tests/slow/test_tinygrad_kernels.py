@@ -13,6 +13,7 @@ import pytest
 import hrmsearch as hs
 from hrmsearch.spec.load import shipped
 from hrmsearch.train import RunOptions, kernels_for
+from tests.shipping import brief
 
 pytest.importorskip("tinygrad", reason="tinygrad is not installed")
 
@@ -33,7 +34,7 @@ WHOLE = ("infini_hrm", "transformer")
 @pytest.mark.parametrize("device", COMPILERS)
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_spec_is_written_and_compiles(name: str, device: str, tmp_path: Path) -> None:
-    spec = hs.load(name)
+    spec = brief(name)
     shape = (spec.train.batch, spec.task.window) if name in WHOLE else FEW
     text = kernels_for(spec, hs.lower(spec), RunOptions(backend="tinygrad", device=device), *shape)
     heads = [line for line in text.splitlines() if line.startswith("// ") and " launches of " in line]

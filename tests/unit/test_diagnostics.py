@@ -21,6 +21,8 @@ EXPECTED = {
     "hl_kernel_gated": [],
     "deepsup_transformer": [],
     "hrm": ["HS102"],
+    "hrm_act_v1": [],
+    "trm": [],
     "hrm_simultaneous": ["HS102"],
     "hrm_memory": ["HS101", "HS102", "HS106", "HS109"],
     "infini_hrm": [],

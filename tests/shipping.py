@@ -1,0 +1,24 @@
+"""Shipped specs as tests run them: large ones with the same parts, but small."""
+
+from typing import Final
+
+import hrmsearch as hs
+from hrmsearch.spec.model import Spec
+
+_LEVELS: Final = [
+    f"model.core.levels.{level}.{field}" for level in "LH" for field in ("layers=1", "block.mixer.heads=2")
+]
+_SMALL: Final = [
+    "model.dim=16",
+    "nest.passes=2",
+    "model.defaults.ffn.width=16",
+    "task.size=4",
+    "task.window=16",
+    "task.givens=6",
+]
+_SMALLER: Final = {name: [*_SMALL, "model.memory[0].width=24", *_LEVELS] for name in ("hrm_act_v1", "trm")}
+
+
+def brief(name: str) -> Spec:
+    """Return a shipped spec, as small as a test wants it."""
+    return hs.load(name, _SMALLER.get(name, ()))
