@@ -10,7 +10,7 @@ from math import inf, prod
 from typing import Any, Final
 
 from hrmsearch.errors import HrmsearchError, SpecError
-from hrmsearch.ir import Graph
+from hrmsearch.ir import Graph, moves
 from hrmsearch.lowering import lower
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
@@ -52,7 +52,8 @@ class Unmatched(HrmsearchError):
 def measure(what: str, spec: Spec, graph: Graph) -> float:
     """Return a size of a spec's model: `params`, `flops_per_token` or `state_bytes`, as manifests record them."""
     if what == "params":
-        return float(sum(prod(op.result.type.shape({})) for op in graph.params.values()))
+        trained = (op for op in graph.params.values() if moves(op) == "trained")
+        return float(sum(prod(op.result.type.shape({})) for op in trained))
     from hrmsearch import passes
     from hrmsearch.analyses import cost
 
