@@ -22,7 +22,7 @@ REPLAYS = 20
 AGAIN, LONG = 3, 200.0
 #: errors, as shares of a tensor's largest entry, up to which times mean something; the second for bfloat16
 AGREE, HALF_AGREE = 2e-5, 8e-3
-#: buffers that a copy is timed between: how fast it is depends on where they lie in memory
+#: pairs of buffers that a copy is timed between: a single pair was once seen to be a third too slow
 _PAIRS, _APART = 3, 17 * 64
 
 
