@@ -16,6 +16,7 @@ from hrmsearch.spec.load import shipped
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.loaders import Batch
 from hrmsearch.testing import specs
+from hrmsearch.testing.inputs import random_inputs
 from hrmsearch.train import RunOptions, compile_for
 from hrmsearch.train.nest import group_length, groups, spans
 from tests.tinygrad_cpu import needs_tinygrad, plain_kernels
@@ -23,19 +24,16 @@ from tests.tinygrad_cpu import needs_tinygrad, plain_kernels
 pytestmark = [pytest.mark.slow, needs_tinygrad, pytest.mark.usefixtures(plain_kernels.__name__)]
 
 STEPS, ROWS = 20, 2
-#: every shipped spec fits: heads divide the width, and recurrences over a few tokens are a few kernels
-TINY = ("model.dim=8", "model.defaults.ffn.width=8", "task.window=4")
+#: a recurrence over a few tokens is a few kernels; heads of two channels, as at width 8, make much of rounding
+TINY = ("model.dim=16", "model.defaults.ffn.width=8", "task.window=4")
 
 
 def dealt(graph: Graph, seed: int) -> Iterator[Span]:
     """Yield the spans of consecutive random windows."""
     rng = np.random.default_rng(seed)
-    classes, shape = graph.outputs["logits"].type.width("C"), (ROWS, graph.nest.window)
+    sizes = {"B": ROWS, "T": graph.nest.window}
     batches = (
-        Batch(
-            {name: rng.integers(0, classes, shape, dtype=np.int32) for name in ("tokens", "targets")},
-            Lifetime.WINDOW if i else Lifetime.STREAM,
-        )
+        Batch(random_inputs(graph, sizes, lambda _: rng), Lifetime.WINDOW if i else Lifetime.STREAM)
         for i in range(STEPS)
     )
     for group in groups(batches, group_length(graph.nest)):
@@ -65,7 +63,7 @@ def test_a_shipped_spec_trains_as_with_torch(name: str) -> None:
     assert_equal(hs.load(name, TINY), 0)
 
 
-@settings(max_examples=3, phases=[Phase.generate])
+@settings(max_examples=2, phases=[Phase.generate])
 @given(spec=specs(smooth=True), seed=st.integers(0, 2**16))
 def test_any_spec_trains_as_with_torch(spec: Spec, seed: int) -> None:
     # drawn levels may amplify a last bit a million times
