@@ -40,7 +40,7 @@ def command(
     tensorboard: Path | None,
     force: bool,
 ) -> None:
-    """Report on finished runs or a study: tables, figures, one HTML file.
+    """Report on finished runs, or on a study.
 
     RUN is a run, a folder above runs such as `runs`, or the folder of a study. The HTML file holds everything and needs
     no network; report.md, CSV of every value and the figures as SVG lie beside it.
