@@ -14,7 +14,12 @@ from hrmsearch.cli.app import app
 from hrmsearch.report.search import trials_table
 from hrmsearch.report.study_file import read
 from hrmsearch.study.importance import importance
+from hrmsearch.study.results import gather, write_results
+from hrmsearch.study.training import Trains
+from hrmsearch.train import RunOptions, Workshop
+from hrmsearch.train.interrupting import Wish
 from tests.studies import study
+from tests.studying import board_of, tiny_study, work_through
 
 pytest.importorskip("matplotlib")
 
@@ -76,6 +81,18 @@ def test_a_study_that_is_not_finished_is_reported_as_far_as_it_went(folder: Path
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "There is no comparison: the control plain has no finalist that was trained." in text
     assert "told-8" in text
+
+
+def test_a_study_that_was_swept_is_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    board = board_of(tiny_study(tmp_path, "trials=1", "train.epochs=1"), folder)
+    work_through(board, Trains(Workshop(RunOptions(out=folder, resume=True)), Wish()), folder)
+    write_results(gather(board), folder)
+    assert report(folder, "-o", tmp_path / "report", "--no-figures").exit_code == 0
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "a, b, were searched by 2 trials in all" in text
+    assert "test bpc minus a's, 2 paired seeds" in text
+    assert "| a-0 * | trained |" in text
 
 
 def test_a_study_stands_alone_and_has_a_control_of_its_own(folder: Path, report_runs: Path, tmp_path: Path) -> None:
