@@ -12,7 +12,10 @@ from hrmsearch.cli import options
 @options.storage
 @options.as_json
 def command(study: str, storage: str | None, as_json: bool) -> None:
-    """Print how far STUDY is: trials by arm, best values, pruned ones, who runs what."""
+    """Print how far STUDY is.
+
+    A row per arm, with trials by what came of them and the best value so far; then who runs what.
+    """
     from hrmsearch.cli.place import board_at
     from hrmsearch.cli.terminal import print_json, print_table
     from hrmsearch.report.studies import progress_table

@@ -52,10 +52,11 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Run the study in FILE: match its arms, search each, and compare the finalists on fresh seeds.
+    """Run the study in FILE.
 
-    FILE is a study file or the name of a shipped one; without it, the H/L kernel, sLSTM and HRM are compared at equal
-    size. Ctrl-C leaves a study that --resume continues; other hosts join by `hrmsearch worker`.
+    Its arms are matched, each is searched, and the finalists are compared on fresh seeds. FILE is a study file or the
+    name of a shipped one; without it, the H/L kernel, sLSTM and HRM are compared at equal size. Ctrl-C leaves a study
+    that --resume continues; other hosts join by `hrmsearch worker`.
     """
     from hrmsearch.cli.studies import observing
     from hrmsearch.study.contract import contract
