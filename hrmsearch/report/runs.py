@@ -32,7 +32,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The specs that were trained on the same data; judged: the metric that a study asked for."""
+    """The specs that were trained on the same data.
+
+    corpus: its name, told apart from that of other data. judged: the metric that a study asked for.
+    """
 
     corpus: str
     specs: Sequence[Trained]
@@ -67,7 +70,12 @@ def compare(found: Iterable[Evidence], others: Sequence[LeftOut] = ()) -> list[C
         for seeds in _by_spec(found)
     ]
     groups = groupby(specs, key=lambda s: (s.summary.identity.corpus, s.summary.identity.data))
-    return [Compared(corpus, _told_apart(list(group))) for (corpus, _), group in groups]
+    told_apart = [(key, _told_apart(list(group))) for key, group in groups]
+    used = Counter(corpus for (corpus, _), _ in told_apart)
+    return [
+        Compared(corpus if used[corpus] == 1 else f"{corpus} ({data[:6]})", group)
+        for (corpus, data), group in told_apart
+    ]
 
 
 def tables(compared: Sequence[Compared]) -> list[Table]:

@@ -10,7 +10,7 @@ import pytest
 
 from hrmsearch.errors import RunError
 from hrmsearch.report.evidence import Evidence, gather
-from hrmsearch.report.plots import of_learning
+from hrmsearch.report.plots import of_learning, of_scores
 from hrmsearch.report.runs import compare
 
 
@@ -41,6 +41,17 @@ def test_specs_of_one_name_are_told_apart_by_their_hash(report_runs: Path, tmp_p
     assert sorted(spec.label for spec in compared.specs) == sorted(
         f"same ({one.result.identity.spec[:6]})" for one in found
     )
+
+
+def test_data_of_one_name_are_told_apart_by_their_hash(report_runs: Path, tmp_path: Path) -> None:
+    for name, data in (("told", "aaaaaaa1"), ("plain", "bbbbbbb2")):
+        manifest = json.loads((report_runs / name / "seed-0" / "manifest.json").read_text())
+        manifest["data"]["sha256"] = data
+        (tmp_path / f"seed-{name}.json").write_text(json.dumps(manifest))
+    compared = compare(gather([tmp_path])[0])
+    assert [one.corpus for one in compared] == ["pydoc (aaaaaa)", "pydoc (bbbbbb)"]
+    pictures = [picture.name for one in compared for picture in of_scores(one)]
+    assert len(set(pictures)) == len(pictures) == 2
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
