@@ -15,10 +15,11 @@ _SMALL: Final = [
     "task.size=4",
     "task.window=16",
     "task.givens=6",
+    "train.precision=float32",
 ]
 _SMALLER: Final = {name: [*_SMALL, "model.memory[0].width=24", *_LEVELS] for name in ("hrm_act_v1", "trm")}
 
 
-def brief(name: str) -> Spec:
-    """Return a shipped spec, as small as a test wants it."""
-    return hs.load(name, _SMALLER.get(name, ()))
+def brief(name: str, *overrides: str) -> Spec:
+    """Return a shipped spec, as small as a test wants it: a large one by what is known of it, others by overrides."""
+    return hs.load(name, _SMALLER.get(name, overrides))

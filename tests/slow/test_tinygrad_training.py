@@ -19,6 +19,7 @@ from hrmsearch.testing import specs
 from hrmsearch.testing.inputs import random_inputs
 from hrmsearch.train import RunOptions, compile_for
 from hrmsearch.train.nest import group_length, groups, spans
+from tests.shipping import brief
 from tests.tinygrad_cpu import needs_tinygrad, plain_kernels
 
 pytestmark = [pytest.mark.slow, needs_tinygrad, pytest.mark.usefixtures(plain_kernels.__name__)]
@@ -30,8 +31,7 @@ TINY = ("model.dim=16", "model.defaults.ffn.width=8", "task.window=4")
 
 def dealt(graph: Graph, seed: int) -> Iterator[Span]:
     """Yield the spans of consecutive random windows."""
-    rng = np.random.default_rng(seed)
-    sizes = {"B": ROWS, "T": graph.nest.window}
+    rng, sizes = np.random.default_rng(seed), {"B": ROWS, "T": graph.nest.window}
     batches = (
         Batch(random_inputs(graph, sizes, lambda _: rng), Lifetime.WINDOW if i else Lifetime.STREAM)
         for i in range(STEPS)
@@ -60,7 +60,7 @@ def assert_equal(spec: Spec, seed: int) -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_spec_trains_as_with_torch(name: str) -> None:
-    assert_equal(hs.load(name, TINY), 0)
+    assert_equal(brief(name, *TINY), 0)
 
 
 @settings(max_examples=2, phases=[Phase.generate])
