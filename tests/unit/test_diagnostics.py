@@ -23,6 +23,7 @@ EXPECTED = {
     "hrm": ["HS102"],
     "hrm_act_v1": [],
     "trm": [],
+    "sudoku4": [],
     "hrm_simultaneous": ["HS102"],
     "hrm_memory": ["HS101", "HS102", "HS106", "HS109"],
     "infini_hrm": [],
