@@ -95,10 +95,10 @@ def main() -> None:
                 begin = time.perf_counter()
                 cpu = persistent(epochs, number) if name == "persistent" else fresh(args.spec, epochs, number)
                 times[name].append((time.perf_counter() - begin, cpu))
-        print(f"{args.spec}, {20 * epochs} steps, {args.rounds} rounds")
+        print(f"{args.spec}, {20 * epochs} steps, {args.rounds} rounds", flush=True)
         for i, what in enumerate(("clock", "CPU")):
             stay, new = (statistics.median(pair[i] for pair in times[name]) for name in ("persistent", "fresh"))
-            print(f"  {what:5}  persistent {stay:6.2f} s  fresh process {new:6.2f} s  {new / stay:.2f}x")
+            print(f"  {what:5}  persistent {stay:6.2f} s  fresh process {new:6.2f} s  {new / stay:.2f}x", flush=True)
     persistent.end()
 
 

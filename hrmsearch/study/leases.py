@@ -172,9 +172,11 @@ class Leases:
 
 
 def holder_of(attributes: Mapping[str, Any]) -> str:
-    """Return in words who holds a trial, by its attributes: host and process; nothing before anybody does."""
+    """Return in words who holds a trial, by its attributes: host and process; nothing where nobody does."""
     lease: Mapping[str, Any] = attributes.get(LEASE, {})
-    return f"{lease['host'].partition('/')[0]}, process {lease['pid']}" if lease else ""
+    if not lease or lease["beat"] == RELEASED:
+        return ""
+    return f"{lease['host'].partition('/')[0]}, process {lease['pid']}"
 
 
 def _holder(record: Mapping[str, Any]) -> Holder:

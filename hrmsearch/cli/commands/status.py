@@ -32,4 +32,4 @@ def command(study: str, storage: str | None, as_json: bool) -> None:
     print_table(progress_table(board.contract, found))
     for trial in trials:
         if trial.state == "running":
-            click.echo(f"{trial.item.name}: {trial.holder or 'no worker yet'}")
+            click.echo(f"{trial.item.name}: {trial.holder or 'waits for a worker'}")
