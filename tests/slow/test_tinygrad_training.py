@@ -1,4 +1,4 @@
-"""Twenty training steps of every shipped spec, and of random ones, with tinygrad as with torch."""
+"""Twenty training steps of shipped specs in which no row halts, and of random ones, with tinygrad as with torch."""
 
 from collections.abc import Iterator
 
@@ -58,7 +58,8 @@ def assert_equal(spec: Spec, seed: int) -> None:
     np.testing.assert_allclose(losses(ours, seed), losses(torch, seed), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", shipped())
+# where rows halt, the loop of a run decides for each of them what comes next
+@pytest.mark.parametrize("name", [name for name in shipped() if hs.load(name).nest.halt is None])
 def test_a_shipped_spec_trains_as_with_torch(name: str) -> None:
     assert_equal(brief(name, *TINY), 0)
 
