@@ -11,23 +11,12 @@ from hrmsearch.tasks.words import Words
 Cells = NDArray[np.int64]
 
 
-@cache
-def peers(box: int) -> tuple[tuple[int, ...], ...]:
-    """Return for each cell the others in its row, column and box."""
-    n = box * box
-    units = [(i // n, i % n, i // n // box * box + i % n // box) for i in range(n * n)]
-    return tuple(
-        tuple(j for j, other in enumerate(units) if i != j and any(a == b for a, b in zip(own, other, strict=True)))
-        for i, own in enumerate(units)
-    )
-
-
 def is_solution(grid: Cells, box: int) -> bool:
     """Return whether every row, column and box of a grid holds every digit."""
     n = box * box
-    return set(grid.tolist()) == set(range(1, n + 1)) and all(
-        grid[i] != grid[j] for i, others in enumerate(peers(box)) for j in others
-    )
+    lines = grid.reshape(n, n)
+    parts = lines.reshape(box, box, box, box).swapaxes(1, 2).reshape(n, n)
+    return bool((np.sort([lines, lines.T, parts], axis=-1) == np.arange(1, n + 1)).all())
 
 
 def solutions(cells: Cells, box: int, most: int = 2, preferred: Cells | None = None) -> list[Cells]:
@@ -36,30 +25,66 @@ def solutions(cells: Cells, box: int, most: int = 2, preferred: Cells | None = N
     Cells are filled by backtracking, those with the fewest candidates first. preferred: [cells, n], in which order each
     cell tries digits.
     """
-    n, around = box * box, peers(box)
-    grid, found = cells.tolist(), list[Cells]()
-    order = preferred.tolist() if preferred is not None else [list(range(1, n + 1))] * (n * n)
+    search = _Search(cells.tolist(), box, most, None if preferred is None else preferred.tolist())
+    if search.consistent:
+        search.run()
+    return [np.array(grid, np.int64) for grid in search.found]
 
-    def candidates(i: int) -> list[int]:
-        taken = {grid[j] for j in around[i]}
-        return [digit for digit in order[i] if digit not in taken]
 
-    def search() -> None:
-        blanks = [(candidates(i), i) for i in range(n * n) if grid[i] == 0]
-        if not blanks:
-            found.append(np.array(grid, np.int64))
+class _Search:
+    """Backtracking over bit masks of the digits that rows, columns and boxes hold."""
+
+    def __init__(self, grid: list[int], box: int, most: int, preferred: list[list[int]] | None) -> None:
+        n = box * box
+        self._grid, self._most = grid, most
+        self._order = preferred or [list(range(1, n + 1))] * (n * n)
+        self._full = (1 << (n + 1)) - 2
+        self._taken = [0] * (3 * n)
+        # the row, column and box of each cell, as places in `taken`
+        self._units = [(i // n, n + i % n, 2 * n + i // n // box * box + i % n // box) for i in range(n * n)]
+        self._blanks = [i for i in range(n * n) if grid[i] == 0]
+        self.found: list[list[int]] = []
+        self.consistent = all(self._put(i, 1 << digit) for i, digit in enumerate(grid) if digit)
+
+    def _put(self, i: int, bit: int) -> bool:
+        free = not any(self._taken[unit] & bit for unit in self._units[i])
+        for unit in self._units[i]:
+            self._taken[unit] |= bit
+        return free
+
+    def _narrowest(self) -> tuple[int, int]:
+        """Return the place among the blanks of the cell with the fewest candidates, and these as bits."""
+        taken, least, best, bits = self._taken, 99, 0, 0
+        for place, i in enumerate(self._blanks):
+            row, column, part = self._units[i]
+            free = self._full & ~(taken[row] | taken[column] | taken[part])
+            count = free.bit_count()
+            if count < least:
+                least, best, bits = count, place, free
+                if count <= 1:
+                    break
+        return best, bits
+
+    def run(self) -> None:
+        """Find solutions from here on, until there are enough."""
+        if not self._blanks:
+            self.found.append(self._grid.copy())
             return
-        digits, i = min(blanks, key=lambda pair: len(pair[0]))
-        for digit in digits:
-            grid[i] = digit
-            search()
-            if len(found) == most:
-                break
-        grid[i] = 0
-
-    if all(grid[i] == 0 or grid[i] not in {grid[j] for j in others} for i, others in enumerate(around)):
-        search()
-    return found
+        place, bits = self._narrowest()
+        i, self._blanks[place] = self._blanks[place], self._blanks[-1]
+        self._blanks.pop()
+        for digit in self._order[i]:
+            if bits >> digit & 1:
+                self._grid[i] = digit
+                self._put(i, 1 << digit)
+                self.run()
+                for unit in self._units[i]:
+                    self._taken[unit] &= ~(1 << digit)
+                if len(self.found) == self._most:
+                    break
+        self._grid[i] = 0
+        self._blanks.append(i)
+        self._blanks[place], self._blanks[-1] = self._blanks[-1], self._blanks[place]
 
 
 @cache
