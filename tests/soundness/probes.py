@@ -10,6 +10,7 @@ from hrmsearch.analyses import validate
 from hrmsearch.ir import Graph, generator
 from hrmsearch.ir.types import Lifetime
 from hrmsearch.runtime import Array, Executable, Options, Pass, load_backend
+from hrmsearch.testing.inputs import random_inputs
 
 WINDOWS: Final = 2
 # rounding stays below this, leaks that a probe is meant to see above
@@ -32,11 +33,13 @@ def enlarged(graph: Graph, seed: int, backend: str = "torch") -> Executable:
 
 
 def passes(graph: Graph, windows: Sequence[Tokens]) -> Iterator[Pass]:
-    """Yield the passes of consecutive windows of tokens of one stream."""
+    """Yield the passes of consecutive windows of tokens of one stream; whatever else a graph reads stays the same."""
+    rows, count = windows[0].shape
+    others = random_inputs(graph, {"B": rows, "T": count}, lambda name: generator(0, "probe", name))
     for w, tokens in enumerate(windows):
         for index in range(graph.nest.passes):
             reset = Lifetime.NONE if index else Lifetime.WINDOW if w else Lifetime.STREAM
-            yield Pass({"tokens": tokens}, int(reset), last=index == graph.nest.passes - 1)
+            yield Pass({**others, "tokens": tokens}, int(reset), last=index == graph.nest.passes - 1)
 
 
 def logits(executable: Executable, windows: Sequence[Tokens]) -> list[Array]:
