@@ -89,8 +89,9 @@ class _Search:
 
 @cache
 def every_grid(box: int) -> Cells:
-    """Return all solved grids, [grids, cells]: 288 of side 4."""
-    return np.array(solutions(np.zeros(box**4, np.int64), box, most=1 << 30))
+    """Return all solved grids, [grids, cells]: 288 of side 4, in an order that no way of searching changes."""
+    grids = np.array(solutions(np.zeros(box**4, np.int64), box, most=1 << 30))
+    return grids[np.lexsort(grids.T[::-1])]
 
 
 def solved(words: Words, rows: int, box: int) -> Cells:
