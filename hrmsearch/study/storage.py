@@ -1,7 +1,7 @@
 """Where a study lives: a journal file, or any storage that Optuna knows by URL."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hrmsearch.errors import RunError
 
@@ -34,8 +34,12 @@ def open_storage(url: str) -> "BaseStorage":
 def _database(url: str) -> "BaseStorage":
     from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+    from sqlalchemy.pool import NullPool
 
-    settings = {"connect_args": {"timeout": _PATIENCE}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    # a worker talks to its storage for moments between trials of hours: no connection is worth keeping
+    settings: dict[str, Any] = {"poolclass": NullPool}
+    if url.startswith("sqlite"):
+        settings["connect_args"] = {"timeout": _PATIENCE}
     try:
         return get_storage(RDBStorage(url, engine_kwargs=settings))
     except ImportError as error:

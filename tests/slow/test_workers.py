@@ -39,6 +39,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
     else:
         with server() as address:
             yield address
+            assert connections(address) == 0, "nothing holds a connection between two talks to the storage"
 
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path, url: str) -> None:
@@ -93,6 +94,19 @@ def test_a_worker_that_is_asked_to_stop_hands_its_trial_on(tmp_path: Path) -> No
     finally:
         again.stop()
     check(board, tmp_path, killed=[first.item.name])
+
+
+def connections(url: str) -> int:
+    """Return how many clients a server has besides the one that asks."""
+    import psycopg
+
+    # leaving the block closes it
+    with psycopg.connect(url.replace("+psycopg", "")) as asking:
+        row = asking.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    assert row
+    return row[0]
 
 
 def until_under_way(board: Board, folder: Path) -> Trial:
