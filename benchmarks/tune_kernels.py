@@ -219,6 +219,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=110.0, help="for compiling")
     args = parser.parse_args()
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        print("Triton kernels are tuned on a GPU, and there is none here")
+        return
     if args.write and {*args.functions} != {*SIZES}:
         parser.error("--write replaces the whole table: name no functions")
     cases = [Case(name, *size, half) for name in args.functions for size in SIZES[name] for half in (False, True)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,6 +228,15 @@ def test_results_copies_the_manifests_beside_its_table(runs: Path, tmp_path: Pat
     assert invoke("results", runs, "-o", table, "--manifests").exit_code == 0
     copied = sorted(path.relative_to(table.parent).name for path in table.parent.rglob("*.json"))
     assert copied == sorted(f"{folder.parent.name}.json" for folder in runs.rglob("manifest.json"))
+
+
+def test_manifests_with_one_place_are_not_written_over_each_other(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "again")
+    table = tmp_path / "evidence" / "README.md"
+    done = invoke("results", runs, tmp_path / "again", "-o", table, "--manifests", "--force")
+    assert done.exit_code == 2
+    assert "whose manifest has one place" in done.stderr
+    assert not table.parent.exists()
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

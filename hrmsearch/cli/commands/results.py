@@ -1,8 +1,13 @@
 """`hrmsearch results`: finished runs side by side, on the terminal or as Markdown in a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from hrmsearch.report.evidence import Evidence
 
 
 @click.command("results")
@@ -31,14 +36,31 @@ def command(folders: tuple[Path, ...], output: Path | None, manifests: bool, for
         click.echo(str(one), err=True)
     if not finished:
         raise RunError("none of these runs is finished")
+    copies = _copies(finished, output.parent) if manifests and output else {}
+    for copy in copies:
+        may_write(copy, force=force)
     made = tables(compare(finished))
     for table in made:
         print_table(table)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, "\n".join(table.markdown() for table in made))
-        for one in finished if manifests else ():
-            copy = output.parent / one.result.name / f"seed-{one.seed}.json"
-            may_write(copy, force=force)
+        for copy, one in copies.items():
             copy.parent.mkdir(exist_ok=True)
             write_text(copy, one.file.read_text(encoding="utf-8"))
+
+
+def _copies(finished: Sequence["Evidence"], folder: Path) -> dict[Path, "Evidence"]:
+    """Return where each run's manifest goes; raises RunError where two would go to one place."""
+    from hrmsearch.errors import RunError
+
+    found: dict[Path, Evidence] = {}
+    for one in finished:
+        copy = folder / one.result.name / f"seed-{one.seed}.json"
+        if copy in found:
+            raise RunError(
+                f"{found[copy].file.parent} and {one.file.parent} are both seed {one.seed} of {one.result.name}, whose "
+                "manifest has one place; write their results apart, or give the specs names of their own"
+            )
+        found[copy] = one
+    return found
