@@ -77,6 +77,7 @@ MIXERS = {
 }
 INFINI = "kind: infini, heads: 2, lifetime: stream, commit: last_pass"
 RECURRENT = "kind: recurrent, lifetime: stream, commit: last_pass, mixer: {kind: hl_kernel}"
+OVER_POSITIONS = "kind: transformer, mixer: {kind: mlp, width: 3}, mixer_norm: {kind: rms_tokens}"
 PUZZLE = "at: prepend, kind: puzzle, width: 6, init: {normal: 1.0}, optimizer: {lr: 0.02}"
 ATTENTION = "kind: transformer, mixer: {kind: attention, heads: 2}"
 MODELS = {
@@ -97,6 +98,7 @@ MODELS = {
         ATTENTION, memory=f"at: output, {INFINI}, update: delta, chunk: 2, local: false, gate: token, residual: false"
     ),
     "recurrent memory": stack(ATTENTION, memory=f"at: input, {RECURRENT}"),
+    "mlp over positions": stack(OVER_POSITIONS, "kind: lm, read: last", f"at: input, {INFINI}"),
     "puzzle": model(
         f"kind: stack, blocks: [{{{ATTENTION}}}]", memory=PUZZLE, loss="stablemax_cross_entropy", puzzles=3
     ),

@@ -17,7 +17,15 @@ _SMALL: Final = [
     "task.givens=6",
     "train.precision=float32",
 ]
-_SMALLER: Final = {name: [*_SMALL, "model.memory[0].width=24", *_LEVELS] for name in ("hrm_act_v1", "trm")}
+_PREFIXED: Final = [*_SMALL, "model.memory[0].width=24"]
+_OVER_POSITIONS: Final = [
+    f"model.core.levels.{level}.{field}" for level in "LH" for field in ("layers=1", "block.mixer.width=12")
+]
+_SMALLER: Final = {
+    "hrm_act_v1": [*_PREFIXED, *_LEVELS],
+    "trm": [*_PREFIXED, *_LEVELS],
+    "trm_mlp": [*_PREFIXED, *_OVER_POSITIONS],
+}
 
 
 def brief(name: str, *overrides: str) -> Spec:

@@ -3,10 +3,11 @@
 The domain says whether a value is data at all, and whether its entries along the axes of tokens still hold each token
 itself. Elementwise operations, norms, gathers, scans and contractions with a parameter keep identity. Mixing an axis of
 tokens breaks it, shifting one does until it is shifted back (rows are prepended, and dropped at the end), and so does a
-product of two data values, which is what attention and memory reads are; elementwise, a product of two values that both
-hold the token keeps it, for it is still a function of that token alone (a gate that lets the stream pass). One path is
-enough. Composites are judged by their definition. A model without such a path knows its own input token only through
-near-uniform averages when training begins, and may stay on the unigram plateau.
+product of two data values, which is what attention and memory reads are. Elementwise, a product of two values that both
+hold the token keeps it, for it is still a function of that token alone (a gate that lets the stream pass), and so does
+a factor that is the same for all tokens (a norm along them). One path is enough. Composites are judged by their
+definition. A model without such a path knows its own input token only through near-uniform averages when training
+begins, and may stay on the unigram plateau.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,8 @@ class Identity(Domain[Trace]):
         flows = lookup(op.kind).flow(op)
         kept = [self._kept(trace, flow, result) for trace, flow in zip(operands, flows, strict=True) if trace.data]
         holding = [axes for axes in kept if axes]
-        alike = len(holding) == len(data) and len(set(holding)) == 1
+        factors = sum(self._uniform(value, result, holding) for value in op.operands)
+        alike = len(holding) + factors >= len(data) and len(set(holding)) == 1
         broken = op.kind in _PRODUCTS and len(data) > 1 and (op.kind == "einsum" or not alike)
         where = next((trace.where for trace in data if trace.where), "")
         if holding and not broken:
@@ -72,6 +74,12 @@ class Identity(Domain[Trace]):
             return Trace(True, best, where or (site.of(op.place) if any(by for _, by in best) else ""))
         lost = any(trace.axes and not trace.moved for trace in data)
         return Trace(True, frozenset(), site.of(op.place) if lost else where)
+
+    @staticmethod
+    def _uniform(value: Value, result: Value, holding: Sequence[frozenset[tuple[str, int]]]) -> bool:
+        """Return whether an operand is the same for all tokens that the result holds."""
+        axes = {axis for held in holding for axis, _ in held}
+        return axes <= set(result.type.names) and axes.isdisjoint(value.type.names)
 
     @staticmethod
     def _kept(trace: Trace, flow: dict[str, Flow], result: Value) -> frozenset[tuple[str, int]]:

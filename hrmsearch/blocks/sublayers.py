@@ -49,11 +49,18 @@ class Sublayers(Block):
         ffn = self.ffn
         return (x if ffn is None else self._residual(b, x, "ffn", lambda x: ffn.apply(b, "ffn", x))), left
 
-    def _residual(self, b: Builder, x: Value, name: str, layer: Callable[[Value], Value]) -> Value:
-        def norm(value: Value) -> Value:
-            return self.norm.apply(b, f"{name}_norm", value, place=f"{b.place}.norm")
+    def norm_of(self, layer: str) -> tuple[str, Norm]:
+        """Return the norm of `mixer` or `ffn`, and the field that says so."""
+        del layer
+        return "norm", self.norm
 
-        pre = self.norm.place == "pre"
+    def _residual(self, b: Builder, x: Value, name: str, layer: Callable[[Value], Value]) -> Value:
+        field, part = self.norm_of(name)
+
+        def norm(value: Value) -> Value:
+            return part.apply(b, f"{name}_norm", value, place=f"{b.place}.{field}")
+
+        pre = part.place == "pre"
         y = layer(norm(x) if pre else x)
         if self.dropout:
             y = b.op("dropout", y, rate=self.dropout)

@@ -98,6 +98,8 @@ def _choices(kind: type[Part]) -> Iterator[tuple[str, st.SearchStrategy[Any]]]:
 @st.composite
 def mixers(draw: st.DrawFn, wish: Wish) -> Data:
     """Draw a mixer for a block; one that recurs lives for any time."""
+    if not wish.sound and draw(st.integers(0, 7)) == 7:
+        return {"kind": "mlp", "width": draw(st.integers(1, 3))}
     if not recurring() or draw(st.booleans()):
         return draw(attention(wish))
     when = {"lifetime": st.sampled_from(LIFETIMES), "commit": st.sampled_from(wish.commits)}
@@ -118,6 +120,8 @@ def blocks(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
         more = {"norm": norms(wish, placed=False), "residual": st.booleans()}
         return {"kind": "hrm", **draw(levels(wish)), **maybe(draw, more)}
     more: Data = {"norm": norms(wish, placed=kind == "transformer")}
+    if kind == "transformer" and not wish.sound:
+        more["mixer_norm"] = st.just({"kind": "rms_tokens", "eps": 0.1})
     if kind == "residual":
         more["ffn"] = st.just({"kind": "swiglu", "width": 3})
     return {"kind": kind, "mixer": draw(mixers(wish)), **maybe(draw, more)}

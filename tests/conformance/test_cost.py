@@ -42,6 +42,7 @@ PARAMS = {
     "hrm_memory": 193_024,
     "hrm_act_v1": 27_275_266,
     "trm": 6_827_521,
+    "trm_mlp": 5_028_353,
     "sudoku4": 55_105,
 }
 

@@ -23,6 +23,7 @@ EXPECTED = {
     "hrm": ["HS102"],
     "hrm_act_v1": [],
     "trm": [],
+    "trm_mlp": [],
     "sudoku4": [],
     "hrm_simultaneous": ["HS102"],
     "hrm_memory": ["HS101", "HS102", "HS106", "HS109"],
@@ -155,6 +156,20 @@ def test_identity_needs_a_path_around_the_memory() -> None:
     lost = only("HS107", "infini_hrm", "memory[0].residual=false")
     assert lost.field == "model.memory[0]"
     assert codes("infini_hrm", "memory[0].residual=false", "memory[0].gate=token") == []
+
+
+OVER_POSITIONS = [f"core.levels.{level}.block.mixer={{kind: mlp}}" for level in "LH"]
+ALONG_TOKENS = [f"core.levels.{level}.block.mixer_norm={{kind: rms_tokens}}" for level in "LH"]
+
+
+@pytest.mark.parametrize("override", [*OVER_POSITIONS, *ALONG_TOKENS])
+def test_what_works_along_the_stream_sees_the_future(override: str) -> None:
+    assert "HS101" in codes("hrm", override)
+
+
+def test_a_norm_along_tokens_keeps_each_token() -> None:
+    assert "HS107" not in codes("trm_mlp")
+    assert "HS107" not in codes("hrm", *OVER_POSITIONS, *ALONG_TOKENS)
 
 
 def test_a_model_that_never_sees_its_input_has_no_identity_path() -> None:
