@@ -127,6 +127,8 @@ class _Lowering:
         for i, memory in enumerate(self.model.memory):
             if memory.at not in known and not isinstance(memory, Prefix):
                 message = f"no such place {memory.at!r}; the places are {', '.join(known)}"
+                if memory.at == "prepend":
+                    message = f"what is prepended is looked up by key, and this is not; it stands at {', '.join(known)}"
                 raise FieldError(f"model.memory[{i}].at", message)
 
     def _pass(self, x: Value, trace: bool = False) -> tuple[Ran, Value]:

@@ -39,6 +39,11 @@ class Infini(Memory):
             raise FieldProblem("a token gate already lets the stream pass; set residual: false", "residual")
         return self
 
+    @property
+    def continues(self) -> bool:
+        """With chunks, each is read before it is written, and the next one sees it."""
+        return self.chunk is not None
+
     def init_state(self, b: Builder, x: Value) -> Mapping[str, tuple[Value, Type]]:
         """Return empty M and z."""
         rows, (a, width) = x.type.axes[0], head_axes(b, x, self.heads)

@@ -6,26 +6,49 @@ A kind is one file with three functions over IR values, `init_state`, `update` a
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
+
+from pydantic import field_validator, model_validator
 
 from hrmsearch.blocks.base import Leaf, State, call_with_state
 from hrmsearch.ir import Builder, Type, Value
 from hrmsearch.ir.module import Module
+from hrmsearch.spec.problems import FieldProblem
 
 
 class Memory(Module, family="memory"):
     """A memory that stands at a place of the model.
 
     at: `input` (the embedded stream), `output` (what the head reads) or `core.<level>` (the input of a level's block).
-    lifetime: the boundary that restores it. commit: `every_pass` or `last_pass` of a window. Every read in a pass sees
-    the memory as the pass began.
+    lifetime: the boundary that restores it. With `pass` every call begins with an empty memory and nothing is kept,
+    which only a memory that is read and written in turn can use. commit: `every_pass` or `last_pass` of a window. Every
+    read in a pass sees the memory as the pass began.
 
     A kind defines three functions over IR values: `init_state`, `update` and `readout`.
     """
 
     at: str
-    lifetime: Literal["window", "stream"] = "window"
+    lifetime: Literal["pass", "window", "stream"] = "window"
     commit: Literal["every_pass", "last_pass"] = "every_pass"
+
+    @field_validator("lifetime", mode="before")
+    @classmethod
+    def _is_timed(cls, lifetime: Any) -> Any:
+        if isinstance(lifetime, dict):
+            raise FieldProblem("this memory is written by tokens, not looked up by key; say pass, window or stream")
+        return lifetime
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        if self.lifetime == "pass" and not self.continues:
+            message = "it is read before the tokens of a call are written, so with 'pass' it would always be empty"
+            raise FieldProblem(f"{message}; say window or stream", "lifetime")
+        return self
+
+    @property
+    def continues(self) -> bool:
+        """Whether reads and writes take turns within a call, so that later tokens see what earlier ones wrote."""
+        return False
 
     @abstractmethod
     def init_state(self, b: Builder, x: Value) -> Mapping[str, tuple[Value, Type]]:
@@ -44,7 +67,9 @@ class Memory(Module, family="memory"):
         return self.readout(b, state, x), self.update(b, state, x)
 
     def leaves(self, b: Builder, x: Value) -> dict[str, Leaf]:
-        """Return the states to declare for this memory."""
+        """Return the states to declare for this memory; none with the lifetime `pass`."""
+        if self.lifetime == "pass":
+            return {}
         states = self.init_state(b, x)
         return {name: Leaf(type_, start, self.lifetime, self.commit) for name, (start, type_) in states.items()}
 
@@ -62,7 +87,7 @@ class Placed:
         memory = self.memory
 
         def readout(inner: Builder, x: Value, *held: Value) -> Value:
-            return memory.readout(inner, dict(zip(states, held, strict=True)), x)
+            return memory.readout(inner, self._held(inner, x, dict(zip(states, held, strict=True))), x)
 
         title, key = f"{type(memory).__name__}_readout", (type(memory), "readout", memory.model_dump_json())
         (y,) = b.call(self.prefix, readout, x, *states.values(), title=title, key=key, place=self.place)
@@ -72,6 +97,13 @@ class Placed:
         """Call the memory's step on a stream: what it reads, and the states it proposes."""
 
         def step(inner: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
-            return self.memory.step(inner, state, x)
+            return self.memory.step(inner, self._held(inner, x, state), x)
 
         return call_with_state(b, self.memory, "step", step, self.prefix, x, states, self.place)
+
+    def _held(self, b: Builder, x: Value, states: State) -> State:
+        """Return what the memory holds as a call begins: its start where nothing is carried."""
+        if states:
+            return states
+        begun = self.memory.init_state(b, x).items()
+        return {name: b.op("broadcast", start, type=type_, name=name) for name, (start, type_) in begun}

@@ -1,9 +1,9 @@
 """What stands before the tokens of a row: rows of the stream that are looked up by a key, not read from the text."""
 
 from abc import abstractmethod
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hrmsearch.ir import Builder, Value
 from hrmsearch.ir.module import Module
@@ -27,6 +27,29 @@ class Prefix(Module, family="memory"):
     at: Literal["prepend"] = "prepend"
     lifetime: Keyed = Field(default_factory=Keyed)
     optimizer: Annotated[Any, Choice("optimizer", "sign_sgd")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _commits_nothing(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "commit" in data:
+            message = "a keyed table is written by its optimizer, after a step, not by passes; leave this out"
+            raise FieldProblem(message, "commit", key=True)
+        return cast("Any", data)
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _is_prepended(cls, at: Any) -> Any:
+        if at != "prepend":
+            raise FieldProblem("a keyed table gives rows of the stream before its tokens; it stands at 'prepend'")
+        return at
+
+    @field_validator("lifetime", mode="before")
+    @classmethod
+    def _is_keyed(cls, lifetime: Any) -> Any:
+        if isinstance(lifetime, str):
+            message = f"a keyed table outlives every {lifetime}, and its keys alone say what is read"
+            raise FieldProblem(f"{message}; leave this out, or say {{keyed: puzzle}}")
+        return lifetime
 
     @model_validator(mode="after")
     def _keeps_nothing(self) -> Self:

@@ -41,6 +41,11 @@ class RecurrentMemory(Memory):
         return mixer.model_copy(update=given)
 
     @property
+    def continues(self) -> bool:
+        """A recurrence reads and writes token by token."""
+        return True
+
+    @property
     def _cell(self) -> Recurrent:
         assert isinstance(self.mixer, Recurrent)
         return self.mixer

@@ -10,7 +10,7 @@ from hrmsearch.blocks.base import Core
 from hrmsearch.spec.load import loads
 from hrmsearch.spec.model import Spec
 from hrmsearch.spec.registry import discover, kinds
-from hrmsearch.testing.spec_parts import Data, Wish, cells, cores, maybe, norms, recurring
+from hrmsearch.testing.spec_parts import LIFETIMES, Data, Wish, cells, cores, maybe, norms, recurring
 
 _WIDTHS = st.sampled_from([4, 8])
 _INITS = st.sampled_from([{"normal": 0.5}, {"trunc_normal": 0.5}, {"uniform": [-0.5, 0.5]}, "lecun_normal"])
@@ -34,14 +34,16 @@ def _infini(draw: st.DrawFn) -> Data:
 def _memories(draw: st.DrawFn, places: list[str], wish: Wish) -> list[Data]:
     memories: list[Data] = []
     for place in draw(st.lists(st.sampled_from(places), max_size=2, unique=True)):
-        when = {
-            "lifetime": draw(st.sampled_from(["window", "stream"])),
-            "commit": draw(st.sampled_from(wish.commits)),
-        }
         if recurring() and draw(st.booleans()):
             fields = {"kind": "recurrent", "mixer": draw(cells(wish)), "residual": draw(st.booleans())}
         else:
             fields = draw(_infini())
+        # what is read once, before it is written, is empty in every pass
+        in_turn = fields["kind"] == "recurrent" or fields["chunk"] != "none"
+        when = {
+            "lifetime": draw(st.sampled_from(LIFETIMES if in_turn else LIFETIMES[1:])),
+            "commit": draw(st.sampled_from(wish.commits)),
+        }
         memories.append({"at": place, **fields, **when})
     return memories
 

@@ -116,8 +116,8 @@ def update_graph(memory: Memory, dim: int, window: int) -> Graph:
     rows, tokens = axis("B"), axis("T")
     x = b.input("x", Type(DType.COMPUTE, (rows, tokens, axis("D", dim))))
     write, reset = b.input("write", Type(DType.BOOL, (rows, tokens))), b.input("reset", Type(DType.I8, (rows,)))
-    leaves = memory.leaves(b, x)
-    states = [b.state(n, it.type, it.start, reset, lifetime="stream", commit="every_pass") for n, it in leaves.items()]
+    leaves = memory.init_state(b, x)
+    states = [b.state(n, t, start, reset, lifetime="stream", commit="every_pass") for n, (start, t) in leaves.items()]
 
     def update(inner: Builder, x: Value, write: Value, *held: Value) -> tuple[Value, ...]:
         new = memory.update(inner, dict(zip(leaves, held, strict=True)), x, write)
