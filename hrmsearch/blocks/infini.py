@@ -67,11 +67,13 @@ class Infini(Memory):
         _, k, v = self._heads(b, x)
         return self._write(b, state, k, v, write)
 
-    def step(self, b: Builder, state: Mapping[str, Value], x: Value) -> tuple[Value, dict[str, Value]]:
+    def step(
+        self, b: Builder, state: Mapping[str, Value], x: Value, write: Value | None = None
+    ) -> tuple[Value, dict[str, Value]]:
         """Return the stream and the memory after it; chunk by chunk where `chunk` is set."""
         if self.chunk is None:
-            return super().step(b, state, x)
-        mixed, new = self._by_chunks(b, state, x, self.chunk)
+            return super().step(b, state, x, write)
+        mixed, new = self._by_chunks(b, state, x, self.chunk, write)
         return self._output(b, x, mixed), new
 
     def _by_chunks(

@@ -62,9 +62,19 @@ class Memory(Module, family="memory"):
     def readout(self, b: Builder, state: Mapping[str, Value], x: Value) -> Value:
         """Return the stream with what the memory holds added or mixed in."""
 
-    def step(self, b: Builder, state: Mapping[str, Value], x: Value) -> tuple[Value, dict[str, Value]]:
-        """Return the stream and the state after it; the readout sees the state before."""
-        return self.readout(b, state, x), self.update(b, state, x)
+    def step(
+        self, b: Builder, state: Mapping[str, Value], x: Value, write: Value | None = None
+    ) -> tuple[Value, dict[str, Value]]:
+        """Return the stream and the state after it, kept of the tokens that `write` lets through.
+
+        The readout sees the state before; a kind that reads while it writes sees the written tokens before each.
+        """
+        return self.readout(b, state, x), self.update(b, state, x, write)
+
+    def confidence(self, b: Builder, state: Mapping[str, Value], x: Value) -> Value | None:
+        """Return how far the readout at each token may be relied on, compute[B, T] in [0, 1]; None if unknown."""
+        del b, state, x
+        return None
 
     def leaves(self, b: Builder, x: Value) -> dict[str, Leaf]:
         """Return the states to declare for this memory; none with the lifetime `pass`."""

@@ -63,9 +63,9 @@ class RecurrentMemory(Memory):
         """Return what the mixer makes of the stream from its states on."""
         return self.step(b, state, x)[0]
 
-    def step(self, b: Builder, state: State, x: Value) -> tuple[Value, dict[str, Value]]:
+    def step(self, b: Builder, state: State, x: Value, write: Value | None = None) -> tuple[Value, dict[str, Value]]:
         """Return the stream and the states after it, in one go."""
-        y, new = self._run(b, state, x)
+        y, new = self._run(b, state, x, write)
         return (x + y if self.residual else y), new
 
     def _run(self, b: Builder, state: State, x: Value, write: Value | None = None) -> tuple[Value, dict[str, Value]]:

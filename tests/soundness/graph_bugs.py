@@ -116,8 +116,10 @@ def _filled(self: Infini, b: Builder, x: Value, size: int, write: Value | None) 
     return b.op("less", hidden, 0.5)
 
 
-def _write_first(self: Infini, b: Builder, state: Mapping[str, Value], x: Value) -> tuple[Value, Mapping[str, Value]]:
-    new = self.update(b, state, x)
+def _write_first(
+    self: Infini, b: Builder, state: Mapping[str, Value], x: Value, write: Value | None = None
+) -> tuple[Value, Mapping[str, Value]]:
+    new = self.update(b, state, x, write)
     return self.readout(b, new, x), new
 
 

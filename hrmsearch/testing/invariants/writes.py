@@ -1,14 +1,17 @@
 """A memory keeps nothing of the tokens that its write mask hides.
 
-No field of a spec masks writes yet, so this is tested below the executable: the `update` of every memory that the spec
-places becomes a graph of its own, with the mask as an input, and runs on the same backend.
+What masks a memory's writes is a policy that may let any token through, so this is tested below the executable: the
+`update` and the `step` of every memory that the spec places become a graph of their own, with the mask as an input, and
+run on the same backend.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from hrmsearch.blocks.memory import Memory
 from hrmsearch.ir import Builder, Context, DType, Graph, Lifetime, Nest, Type, Value, axis, generator, verify
-from hrmsearch.runtime import Array, Executable, Pass
+from hrmsearch.runtime import Array, Carry, Executable, Pass
 from hrmsearch.testing.invariants.base import Violation, invariant, same
 from hrmsearch.testing.invariants.draws import Draws
 from hrmsearch.testing.invariants.subject import Subject, enlarged
@@ -26,7 +29,7 @@ def _memories(subject: Subject) -> list[Memory]:
 
 @invariant(
     "write-mask",
-    "A memory's update with a false mask leaves its state exactly as it was, whatever the hidden tokens are.",
+    "A memory written under a false mask stays exactly as it was, read meanwhile or not, whatever it hides.",
     unless=_no_memory,
 )
 def write_mask(subject: Subject, draws: Draws) -> None:
@@ -38,14 +41,15 @@ def write_mask(subject: Subject, draws: Draws) -> None:
     update.set_params(enlarged(update.graph, seed, subject.enlarge))
     x, other = (_stream(update, seed, rows, tokens, i) for i in range(2))
     held = _random_state(update, seed, rows, tokens)
-    new = _updated(update, x, mask, held)
-    for row in np.flatnonzero(~mask.any(axis=1)):
-        for path, array in new.items():
-            same(f"memory {index}: nothing was written to row {row}, but {path} moved", array[row], held[path][row])
-    hidden = _updated(update, np.where(mask[..., None], x, other), mask, held)
-    for path, array in hidden.items():
-        same(f"memory {index}: hidden tokens changed, and so did {path}", array, new[path])
-    _is_written(index, mask, held, new)
+    hidden = np.where(mask[..., None], x, other)
+    for written in (_updated, _stepped):
+        new = written(update, x, mask, held)
+        for row in np.flatnonzero(~mask.any(axis=1)):
+            for path, array in new.items():
+                same(f"memory {index}: nothing was written to row {row}, but {path} moved", array[row], held[path][row])
+        for path, array in written(update, hidden, mask, held).items():
+            same(f"memory {index}: hidden tokens changed, and so did {path}", array, new[path])
+        _is_written(index, mask, held, new)
 
 
 @invariant(
@@ -78,11 +82,11 @@ def one_token(subject: Subject, draws: Draws) -> None:
     seed, rows = draws.integer("data", 0, 2**16), subject.rows(draws)
     update.set_params(enlarged(update.graph, seed, subject.enlarge))
     held = _random_state(update, seed, rows, 1)
-    call = Pass({"x": _stream(update, seed, rows, 1), "write": np.ones((rows, 1), np.bool_)}, 0)
-    outputs, carry = update.forward(call, update.carry_from_numpy(held))
-    for path, array in update.carry_to_numpy(carry).items():
+    x, mask = _stream(update, seed, rows, 1), np.ones((rows, 1), np.bool_)
+    stepped = _stepped(update, x, mask, held)
+    for path, array in _updated(update, x, mask, held).items():
         what = f"memory {index}: one token passed through leaves {path} other than that token written"
-        same(what, outputs[f"step.{path}"], array, within=subject.rounding)
+        same(what, stepped[path], array, within=subject.rounding)
 
 
 def _is_written(index: int, mask: Array, held: dict[str, Array], new: dict[str, Array]) -> None:
@@ -109,7 +113,7 @@ def _stream(update: Executable, seed: int, rows: int, tokens: int, index: int = 
 def update_graph(memory: Memory, dim: int, window: int) -> Graph:
     """Return the graph of a memory's update alone: inputs `x` and `write` bool[B, T], its states as candidates.
 
-    Its outputs `step.<state>` are the states as a pass proposes them, which writes every token.
+    Its outputs `step.<state>` are the states as a pass proposes them under the same mask.
     """
     graph = Graph("update", Nest(window=window, causal=False))
     b = Builder(graph, Context(dim, window, vocabulary=2), graph.main, place="block")
@@ -123,13 +127,13 @@ def update_graph(memory: Memory, dim: int, window: int) -> Graph:
         new = memory.update(inner, dict(zip(leaves, held, strict=True)), x, write)
         return tuple(new[name] for name in leaves)
 
-    def step(inner: Builder, x: Value, *held: Value) -> tuple[Value, ...]:
-        _, new = memory.step(inner, dict(zip(leaves, held, strict=True)), x)
+    def step(inner: Builder, x: Value, write: Value, *held: Value) -> tuple[Value, ...]:
+        _, new = memory.step(inner, dict(zip(leaves, held, strict=True)), x, write)
         return tuple(new[name] for name in leaves)
 
     results = b.call("block", update, x, write, *states, title="Update", key="update", place="block")
     graph.candidates = dict(zip(leaves, results, strict=True))
-    stepped = b.call("block", step, x, *states, title="Step", key="step", place="block")
+    stepped = b.call("block", step, x, write, *states, title="Step", key="step", place="block")
     graph.outputs = {f"step.{name}": value for name, value in zip(leaves, stepped, strict=True)}
     return verify(graph)
 
@@ -142,5 +146,15 @@ def _random_state(update: Executable, seed: int, rows: int, tokens: int) -> dict
 
 
 def _updated(update: Executable, x: Array, mask: Array, held: dict[str, Array]) -> dict[str, Array]:
-    call = Pass({"x": x, "write": mask}, int(Lifetime.NONE))
-    return update.carry_to_numpy(update.forward(call, update.carry_from_numpy(held))[1])
+    """Return the states after a write."""
+    return update.carry_to_numpy(_forward(update, x, mask, held)[1])
+
+
+def _stepped(update: Executable, x: Array, mask: Array, held: dict[str, Array]) -> dict[str, Array]:
+    """Return the states after a pass that reads while it writes."""
+    outputs, _ = _forward(update, x, mask, held)
+    return {name.removeprefix("step."): array for name, array in outputs.items()}
+
+
+def _forward(update: Executable, x: Array, mask: Array, held: dict[str, Array]) -> tuple[Mapping[str, Array], Carry]:
+    return update.forward(Pass({"x": x, "write": mask}, int(Lifetime.NONE)), update.carry_from_numpy(held))
