@@ -1,8 +1,9 @@
 """Spec to Graph: embedding, memories at their places, the core, heads and the loss, once for every backend."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from hrmsearch.blocks.asked import Asked
 from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, Ran, State, below, inside
 from hrmsearch.blocks.memory import Memory, Placed
 from hrmsearch.blocks.prefix import Prefix
@@ -22,8 +23,8 @@ def lower(spec: Spec, *, trace: bool = False) -> Graph:
 
     Outputs: `logits` compute[B, T, C]; `loss` wide[], `nll` and `count` wide[B]; `predicted` i32[B, T], the likeliest
     classes, where the task is judged by answers; `q` compute[B, Q] with a q-head; `telemetry.<part>.<name>` wide[B]
-    where the spec asks for it; with `trace` also `trace.<tick>.<level>`, every level after every tick. Raises SpecError
-    where the spec cannot be built.
+    for readings that the spec asks for; with `trace` also `trace.<tick>.<level>`, every level after every tick. Raises
+    SpecError where the spec cannot be built.
     """
     try:
         return verify(_Lowering(spec, trace).graph, after="lowering")
@@ -36,18 +37,26 @@ def memory_prefix(i: int) -> str:
     return f"memory_{i}"
 
 
-def lower_block(part: Module, dim: int, *, window: int = 64, vocabulary: int = 97) -> Graph:
-    """Return the graph of one block alone: input `x` compute[B, T, D], output `y`; for tests and notebooks."""
+def lower_block(part: Module, dim: int, *, window: int = 64, vocabulary: int = 97, of: Collection[str] = ()) -> Graph:
+    """Return the graph of one block alone, for tests and notebooks.
+
+    Its input is `x` compute[B, T, D]; outputs are `y` and, of the readings named in `of`, `telemetry.block.<name>`.
+    """
     graph = Graph(str(part.kind), Nest(window=window, causal=False))
-    b = Builder(graph, Context(dim, window, vocabulary), graph.main)
+    b = Builder(graph, Context(dim, window, vocabulary, asks=Asked(of)), graph.main)
     x = b.input("x", Type(DType.COMPUTE, (axis("B"), axis("T"), axis("D", dim))))
     with b.at("block"):
         leaves, step = _whole(part, b, x)
         states = _declare(b, leaves, "block", b.input("reset", _RESET)) if leaves else {}
         y, new = step(b, x, states)
-    graph.candidates |= {f"block.{name}": value for name, value in new.items()}
-    graph.outputs["y"] = y
+    graph.candidates |= {f"block.{name}": new[name] for name in states}
+    graph.outputs |= {"y": y, **_as_outputs("block", new, states)}
     return verify(graph, after="lowering")
+
+
+def _as_outputs(prefix: str, left: Mapping[str, Value], states: Collection[str]) -> dict[str, Value]:
+    """Return, of what a part left, what it told, as outputs."""
+    return {f"{TELEMETRY}{prefix}.{name}": value for name, value in left.items() if name not in states}
 
 
 _Step = Callable[[Builder, Value, State], tuple[Value, Mapping[str, Value]]]
@@ -89,14 +98,17 @@ class _Lowering:
         self.prefixes = [(i, part) for i, part in enumerate(self.model.memory) if isinstance(part, Prefix)]
         window = spec.task.window + sum(part.rows(self.model.dim) for _, part in self.prefixes)
         keys = {"puzzle": spec.task.puzzles}
-        context = Context(self.model.dim, window, spec.task.vocabulary, self.model.init, keys)
+        self.asked = Asked(spec.train.telemetry.of if spec.train.telemetry else ())
+        context = Context(self.model.dim, window, spec.task.vocabulary, self.model.init, keys, self.asked)
         self.b = Builder(self.graph, context, self.graph.main, place="model")
         self.tokens = self.b.input("tokens", _TOKENS)
         self.reset = self.b.input("reset", _RESET)
         # what the model's states are, unless they are to be declared, and where candidates go
         self.given: Mapping[str, Value] | None = None
         self.candidates = self.graph.candidates
+        self.told: dict[str, Value] = {}
         self._model(trace)
+        self.asked.check()
         self.graph.places = {op.place: str(spec.place(op.place)) for r in self.graph.regions() for op in r.walk()}
 
     def _model(self, trace: bool) -> None:
@@ -118,7 +130,19 @@ class _Lowering:
         if self.spec.task.answers:
             with b.at("task"):
                 self.graph.outputs["predicted"] = b.op("argmax", logits, name="predicted", axis="C")
-        self.graph.outputs |= {f"{TELEMETRY}core.{name}": value for name, value in ran.telemetry.items()}
+        self._tell_of(q)
+        self.graph.outputs |= self.told
+
+    def _tell_of(self, q: Value | None) -> None:
+        """Tell the values of the q-head, as far as they are asked for."""
+        if q is None:
+            return
+        names = self._names or [str(i) for i in range(q.type.width("Q"))]
+        with self.b.at("model.q_head"):
+            for i, name in enumerate(names):
+                if self.asked(f"q_{name}"):
+                    wide = self.b.cast(self.b.op("detach", self.b.slice(q, "Q", i, 1)), DType.WIDE)
+                    self.told[f"{TELEMETRY}q_head.q_{name}"] = self.b.sum(wide, "Q")
 
     def _check_places(self) -> None:
         core = self.model.core
@@ -183,12 +207,16 @@ class _Lowering:
     def _through(self, x: Value, place: str) -> Value:
         """Send the stream through the memories at a place."""
         for placed in self._placed(place):
-            x, new = placed.step(self.b, x, self._memory(placed, x))
-            self._propose(placed.prefix, new)
+            held = self._memory(placed, x)
+            x, new = placed.step(self.b, x, held)
+            self._take(placed.prefix, new, held)
         return x
 
-    def _propose(self, prefix: str, new: Mapping[str, Value]) -> None:
-        self.candidates |= below(prefix, new)
+    def _take(self, prefix: str, left: Mapping[str, Value], states: Collection[str]) -> None:
+        """Take what a part left: candidates of its states, and what it told, unless it runs ahead."""
+        self.candidates |= below(prefix, {name: left[name] for name in states})
+        if self.given is None:
+            self.told |= _as_outputs(prefix, left, states)
 
     def _core(self, x: Value, trace: bool) -> Ran:
         core = self.model.core
@@ -202,9 +230,9 @@ class _Lowering:
         with self.b.at("model.core"):
             states = self._states("model.core", "core", lambda: core.leaves(self.b, x))
             ran = core.run(self.b, x, states, memories, read=self._read(core), trace=trace)
-        self._propose("core", ran.candidates)
-        for stream, (placed, _) in memories.items():
-            self._propose(placed.prefix, ran.memories[stream])
+        self._take("core", {**ran.candidates, **ran.telemetry}, ran.candidates)
+        for stream, (placed, held) in memories.items():
+            self._take(placed.prefix, ran.memories[stream], held)
         return ran
 
     def _read(self, core: Core) -> set[str]:

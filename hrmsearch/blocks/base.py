@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from hrmsearch.errors import FieldError
-from hrmsearch.ir import Axis, Builder, Size, Type, Value, axis
+from hrmsearch.ir import Axis, Builder, DType, Size, Type, Value, axis
 from hrmsearch.ir.module import Module
 from hrmsearch.spec.fields import Init, resolve
 
@@ -47,17 +47,43 @@ def inside(name: str, all_: Mapping[str, T]) -> dict[str, T]:
     return {path.removeprefix(prefix): value for path, value in all_.items() if path.startswith(prefix)}
 
 
-class Layer(Module):
-    """Turns a stream (B, T, D) into another; a layer that recurs may carry state from one call to the next.
+class Teller(Module):
+    """A part that can say something of itself while it runs: readings, each wide[B].
 
-    `build` begins afresh. A layer that carries state also names it (`leaves`) and goes on from it (`step`). One that is
-    asked for telemetry names that too (`tells`) and returns it from `step` beside the states.
+    It names all of them (`tells`), and is asked for some (`told`): those that the spec's telemetry wants. Nothing else
+    of them is built.
     """
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """What the layer says of itself, by name; each is wide[B]."""
+        """Every reading that the part has, by name; see docs/telemetry.md for names that are taken."""
         return ()
+
+    def told(self, b: Builder) -> tuple[str, ...]:
+        """Return the readings asked for; a part made of parts returns theirs, below their names."""
+        return tuple(name for name in self.tells if b.context.asks(name))
+
+    def say(self, b: Builder, readings: Mapping[str, Callable[[], Value]]) -> dict[str, Value]:
+        """Return the readings asked for by name, of one maker each; makers of the others are not called.
+
+        A reading has a value for every row of the batch, or one per token, which is then averaged. No gradient comes
+        through it.
+        """
+        return {name: _reading(b, readings[name]()) for name in self.told(b) if name in readings}
+
+
+def _reading(b: Builder, value: Value) -> Value:
+    wide = b.cast(b.op("detach", value), DType.WIDE)
+    over = value.type.names[1:]
+    return b.mean(wide, *over) if over else wide
+
+
+class Layer(Teller):
+    """Turns a stream (B, T, D) into another; a layer that recurs may carry state from one call to the next.
+
+    `build` begins afresh. A layer that carries state also names it (`leaves`) and goes on from it (`step`). One that
+    has readings names those too (`tells`) and returns those asked for (`say`) from `step` beside the states.
+    """
 
     def leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
         """Return the states to declare, built in `main`; parameters of learned starts go below `prefix`."""
@@ -69,7 +95,7 @@ class Layer(Module):
         """Return the new stream."""
 
     def step(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
-        """Return the new stream, and by name the states of `leaves` after it and what the layer `tells`."""
+        """Return the new stream, and by name the states of `leaves` after it and what it was asked to tell."""
         assert not state, f"{type(self).__name__} carries no state"
         return self.build(b, x), {}
 
@@ -77,9 +103,10 @@ class Layer(Module):
         self, b: Builder, prefix: str, x: Value, state: State, place: str | None = None
     ) -> tuple[Value, dict[str, Value]]:
         """Call the layer as a function that goes on from `state`, its parameters below `prefix`."""
-        if not state and not self.tells:
+        told = self.told(b)
+        if not state and not told:
             return self.apply(b, prefix, x, place=place), {}
-        return call_with_state(b, self, "step", self.step, prefix, x, state, place, self.tells)
+        return call_with_state(b, self, "step", self.step, prefix, x, state, place, told)
 
 
 class Mixer(Layer, family="mixer"):
@@ -194,8 +221,8 @@ class Core(Module, family="core"):
 class Ran:
     """What a pass of the core gave.
 
-    streams: at least those wanted. candidates: by state name. telemetry: what the core tells, by name. memories:
-    candidates by place and state name. trace: every stream after every tick, by output name.
+    streams: at least those wanted. candidates: by state name. telemetry: what the core told, by name. memories:
+    by place, candidates by state name and what the memory told. trace: every stream after every tick, by output name.
     """
 
     streams: Mapping[str, Value]
@@ -214,10 +241,10 @@ def call_with_state(
     x: Value,
     state: State,
     place: str | None = None,
-    tells: Sequence[str] = (),
+    told: Sequence[str] = (),
 ) -> tuple[Value, dict[str, Value]]:
-    """Call a part's `step(b, x, state)` as a function; returns its stream, and by name the states and what it tells."""
-    names = (*state, *tells)
+    """Call a part's `step(b, x, state)` as a function; returns its stream, and by name the states and what it told."""
+    names = (*state, *told)
 
     def build(inner: Builder, x: Value, *held: Value) -> tuple[Value, ...]:
         y, new = step(inner, x, dict(zip(state, held, strict=True)))

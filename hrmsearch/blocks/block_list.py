@@ -92,11 +92,10 @@ class BlockList(Part):
         number = self.sequence[layer]
         return alone(self.blocks[number], Where), f"blocks[{number}]"
 
-    @property
-    def tells(self) -> tuple[str, ...]:
-        """What the blocks tell, by layer."""
+    def told(self, b: Builder) -> tuple[str, ...]:
+        """Return what the blocks tell, by layer."""
         layers = range(len(self.sequence))
-        return tuple(f"{layer}.{name}" for layer in layers for name in self._block(layer)[0].tells)
+        return tuple(f"{layer}.{name}" for layer in layers for name in self._block(layer)[0].told(b))
 
     def list_leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
         """Return the states of all blocks: `c` of layer 0 is `0.c`."""

@@ -18,7 +18,8 @@ class HRM(Levels, Core):
 
     order: `sequential` levels read what updated in this tick, `simultaneous` ones what stood before it. inject: the
     levels that see the embedded stream. gradient: the ticks that gradient crosses; earlier ones run without. share: one
-    stack of blocks serves all levels; what a block carries is each level's own. telemetry: `energy`, `ponder`, or both.
+    stack of blocks serves all levels; what a block carries is each level's own. telemetry: readings that
+    are always told: `energy`, `ponder`, `norm`.
     """
 
     kind: Literal["hrm"] = "hrm"
@@ -47,6 +48,8 @@ class HRM(Levels, Core):
         z = {name: states[f"z_{name}"] for name in self.streams if f"z_{name}" in states}
         carried, z = bool(z), z or self.starts(b, x)
         kept = {name: list(held) for name, (_, held) in memories.items()}
+        gives = {name: [*kept[name], *memory.told(b)] for name, (memory, _) in memories.items()}
+        told = self.told(b)
         placed = {name: memory for name, (memory, _) in memories.items()}
         inner = {path: value for path, value in states.items() if "." in path}
         values = [*z.values(), *(value for _, held in memories.values() for value in held.values()), *inner.values()]
@@ -57,10 +60,10 @@ class HRM(Levels, Core):
             held = {level: {name: next(rest) for name in names} for level, names in kept.items()}
             blocks = {path: next(rest) for path in inner}
             ticking = Ticking(self, inside, e, blocks, placed, held)
-            last, traced = ticking.run(levels, trace=trace)
-            proposed = [ticking.proposed[level][name] for level, names in kept.items() for name in names]
-            left = ticking.left | self.readings(inside, last)
-            return (*last.values(), *proposed, *(left[path] for path in (*inner, *self.tells)), *traced)
+            last, traced = ticking.run(levels, trace=trace or self.tells_ticks(b))
+            proposed = [ticking.proposed[level][name] for level, names in gives.items() for name in names]
+            left = ticking.left | self.readings(inside, last, traced)
+            return (*last.values(), *proposed, *(left[path] for path in (*inner, *told)), *(traced if trace else ()))
 
         key = (
             type(self),
@@ -69,17 +72,23 @@ class HRM(Levels, Core):
             *((p.prefix, p.memory.model_dump_json()) for p in placed.values()),
         )
         results = b.call("core", build, x, *values, title="HRM", key=key, place=b.place)
-        return self._ran(results, kept, list(inner), carried=carried)
+        return self._ran(results, gives, list(inner), told, carried=carried)
 
     def _ran(
-        self, results: Sequence[Value], kept: Mapping[str, list[str]], inner: Sequence[str], *, carried: bool
+        self,
+        results: Sequence[Value],
+        gives: Mapping[str, list[str]],
+        inner: Sequence[str],
+        told: Sequence[str],
+        *,
+        carried: bool,
     ) -> Ran:
         n = len(self.streams)
         streams = dict(zip(self.streams, results, strict=False))
         rest = iter(results[n:])
-        memories = {level: {name: next(rest) for name in names} for level, names in kept.items()}
+        memories = {level: {name: next(rest) for name in names} for level, names in gives.items()}
         candidates = {f"z_{name}": value for name, value in streams.items()} if carried else {}
         candidates |= {path: next(rest) for path in inner}
-        telemetry = {name: next(rest) for name in self.tells}
+        telemetry = {name: next(rest) for name in told}
         trace = {f"trace.{i // n + 1}.{self.streams[i % n]}": value for i, value in enumerate(rest)}
         return Ran(streams, candidates, telemetry, memories, trace)

@@ -45,9 +45,9 @@ class HRMBlock(Levels, Block):
         e.name = "e"
         z = {name: state[f"z_{name}"] for name in self.fastest_first if f"z_{name}" in state}
         ticking = Ticking(self, b, e, {path: value for path, value in state.items() if "." in path})
-        last, _ = ticking.run(z or self.starts(b, x))
+        last, traced = ticking.run(z or self.starts(b, x), trace=self.tells_ticks(b))
         for name, value in last.items():
             value.name = value.name or f"z_{name}"
-        left = {f"z_{name}": value for name, value in last.items()} | ticking.left | self.readings(b, last)
+        left = {f"z_{name}": value for name, value in last.items()} | ticking.left | self.readings(b, last, traced)
         y = last[self.fastest_first[-1]]
         return (x + project(b, y, "w_out") if self.residual else y), left

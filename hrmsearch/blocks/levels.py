@@ -5,9 +5,9 @@ updates, fastest first: z_l <- Block_l(z_l + sum of the other z + (e if l in inj
 Source: Wang et al. 2025, arXiv:2506.21734 (HRM).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -17,6 +17,8 @@ from hrmsearch.ir.graph import join_path
 from hrmsearch.spec.fields import Init, resolve
 from hrmsearch.spec.problems import FieldProblem
 from hrmsearch.spec.registry import Choice, Part
+
+Reading = Literal["energy", "norm", "ponder"]
 
 
 class Level(Part):
@@ -54,8 +56,9 @@ class Levels(Part):
 
     order: `sequential` levels read what updated in this tick, `simultaneous` ones what stood before it. inject: the
     levels that see the stream. gradient: the ticks that gradient crosses; earlier ones run without. share: one stack of
-    blocks serves all levels; what a block carries is each level's own. telemetry: per row, `energy` of each level, the
-    mean over tokens of the sum of z^2 over the width, and `ponder`, the ticks it took.
+    blocks serves all levels; what a block carries is each level's own. telemetry: what is told per row whatever
+    `train.telemetry` asks for: `energy` of each level, the mean over tokens of the sum of z^2 over the width; `norm`,
+    its root, of each level after each tick; and `ponder`, the ticks taken.
     """
 
     cycles: int = Field(default=1, ge=1, le=4096)
@@ -66,7 +69,7 @@ class Levels(Part):
     state: LevelState = Field(default_factory=LevelState)
     levels: dict[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], Level] = Field(min_length=1)
     # an absent one leaves the resolved spec, and so its hash, as it was
-    telemetry: tuple[Literal["energy", "ponder"], ...] | None = None
+    telemetry: tuple[Reading, ...] | None = None
 
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:
@@ -110,27 +113,41 @@ class Levels(Part):
             return self.gradient.last_ticks
         return {"last_tick": 1, "last_cycle": self._slowest, "full": self.ticks}[self.gradient]
 
-    @property
-    def tells(self) -> tuple[str, ...]:
-        """The telemetry asked for, and what the blocks tell: `energy_L`, `ponder`, `L.0.ponder`."""
+    def _asked(self, b: Builder) -> list[Reading]:
+        """Return what levels tell here: readings that the spec names at them, then others that its telemetry wants."""
+        own = list(self.telemetry or ())
+        return own + [name for name in get_args(Reading) if name not in own and b.context.asks(name)]
+
+    def tells_ticks(self, b: Builder) -> bool:
+        """Return whether readings of every tick are asked for."""
+        return "norm" in self._asked(b)
+
+    def told(self, b: Builder) -> tuple[str, ...]:
+        """Return the readings asked for, and those of the blocks: `energy_L`, `norm_L_1`, `ponder`, `L.0.ponder`."""
         found: list[str] = []
-        for reading in self.telemetry or ():
-            found += [f"energy_{name}" for name in self.fastest_first] if reading == "energy" else [reading]
+        for reading in self._asked(b):
+            after = {"energy": [""], "norm": [f"_{i}" for i in range(1, self.ticks + 1)]}.get(reading)
+            found += [reading] if after is None else [f"{reading}_{z}{i}" for i in after for z in self.fastest_first]
         for name in self.fastest_first:
             for i in range(self.levels[name].layers):
-                found += [f"{name}.{i}.{told}" for told in self.levels[name].block.tells]
+                found += [f"{name}.{i}.{told}" for told in self.levels[name].block.told(b)]
         return tuple(found)
 
-    def readings(self, b: Builder, z: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the telemetry asked for, of levels as the last tick left them."""
+    def readings(self, b: Builder, z: Mapping[str, Value], ticks: Sequence[Value]) -> dict[str, Value]:
+        """Return the readings asked for, of levels as the last tick left them, and `ticks` as each one did."""
         found: dict[str, Value] = {}
-        if "energy" in (self.telemetry or ()):
-            for name, value in z.items():
-                value = b.cast(value, DType.WIDE)
-                found[f"energy_{name}"] = b.mean(b.sum(value * value, "D"), "T")
-        if "ponder" in (self.telemetry or ()):
-            rows = next(iter(z.values())).type.axes[0]
-            found["ponder"] = b.full(float(self.ticks), Type(DType.WIDE, (rows,)))
+        names = self.fastest_first
+        for reading in self._asked(b):
+            match reading:
+                case "energy":
+                    found |= {f"energy_{name}": _energy(b, value) for name, value in z.items()}
+                case "norm":
+                    for i, value in enumerate(ticks):
+                        name = f"norm_{names[i % len(names)]}_{i // len(names) + 1}"
+                        found[name] = b.op("sqrt", _energy(b, value))
+                case "ponder":
+                    rows = next(iter(z.values())).type.axes[0]
+                    found["ponder"] = b.full(float(self.ticks), Type(DType.WIDE, (rows,)))
         return found
 
     def level_leaves(self, b: Builder, x: Value, prefix: str, start: str = "") -> dict[str, Leaf]:
@@ -170,3 +187,9 @@ class Levels(Part):
         if self.state.start.init == "zeros" and self.state.start.kind == "fixed":
             return {}
         return {name: b.broadcast(self._start(b, name, x, prefix), x.type) for name in self.fastest_first}
+
+
+def _energy(b: Builder, z: Value) -> Value:
+    """Return the mean over tokens of the sum of z^2 over the width, wide[B], without gradient."""
+    z = b.cast(b.op("detach", z), DType.WIDE)
+    return b.mean(b.sum(z * z, "D"), "T")

@@ -10,13 +10,12 @@ from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from hrmsearch.blocks.base import Leaf, State, call_with_state
+from hrmsearch.blocks.base import Leaf, State, Teller, call_with_state
 from hrmsearch.ir import Builder, Type, Value
-from hrmsearch.ir.module import Module
 from hrmsearch.spec.problems import FieldProblem
 
 
-class Memory(Module, family="memory"):
+class Memory(Teller, family="memory"):
     """A memory that stands at a place of the model.
 
     at: `input` (the embedded stream), `output` (what the head reads) or `core.<level>` (the input of a level's block).
@@ -24,7 +23,8 @@ class Memory(Module, family="memory"):
     which only a memory that is read and written in turn can use. commit: `every_pass` or `last_pass` of a window. Every
     read in a pass sees the memory as the pass began.
 
-    A kind defines three functions over IR values: `init_state`, `update` and `readout`.
+    A kind defines three functions over IR values: `init_state`, `update` and `readout`. One that has readings (`tells`)
+    also defines `step`, which returns them (`say`) beside the states.
     """
 
     at: str
@@ -65,7 +65,7 @@ class Memory(Module, family="memory"):
     def step(
         self, b: Builder, state: Mapping[str, Value], x: Value, write: Value | None = None
     ) -> tuple[Value, dict[str, Value]]:
-        """Return the stream and the state after it, kept of the tokens that `write` lets through.
+        """Return the stream, and the state after it with what was told, kept of the tokens that `write` lets through.
 
         The readout sees the state before; a kind that reads while it writes sees the written tokens before each.
         """
@@ -92,6 +92,10 @@ class Placed:
     prefix: str
     place: str
 
+    def told(self, b: Builder) -> tuple[str, ...]:
+        """Return the readings that the memory is asked for."""
+        return self.memory.told(b)
+
     def readout(self, b: Builder, x: Value, states: Mapping[str, Value]) -> Value:
         """Call the memory's readout on a stream."""
         memory = self.memory
@@ -104,12 +108,12 @@ class Placed:
         return y
 
     def step(self, b: Builder, x: Value, states: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
-        """Call the memory's step on a stream: what it reads, and the states it proposes."""
+        """Call the memory's step on a stream: what it reads, the states it proposes and what it tells."""
 
         def step(inner: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
             return self.memory.step(inner, self._held(inner, x, state), x)
 
-        return call_with_state(b, self.memory, "step", step, self.prefix, x, states, self.place)
+        return call_with_state(b, self.memory, "step", step, self.prefix, x, states, self.place, self.told(b))
 
     def _held(self, b: Builder, x: Value, states: State) -> State:
         """Return what the memory holds as a call begins: its start where nothing is carried."""

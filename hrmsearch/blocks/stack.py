@@ -45,8 +45,10 @@ class Stack(BlockList, Core):
         """Call the core's function on the stream, the blocks' states and the memories placed in it."""
         # the last layer's stream is given unread too: layers that serve nobody are HS102's to tell, not to be dropped
         wanted = [name for name in self.streams if trace or name in {*read, "last"}]
-        names = [*states, *self.tells]
+        told = self.told(b)
+        names = [*states, *told]
         held = {layer: list(values) for layer, (_, values) in memories.items()}
+        gives = {layer: [*held[layer], *memory.told(b)] for layer, (memory, _) in memories.items()}
         given = [*states.values(), *(value for _, values in memories.values() for value in values.values())]
 
         def build(inner: Builder, x: Value, *values: Value) -> tuple[Value, ...]:
@@ -61,7 +63,7 @@ class Stack(BlockList, Core):
                 return x
 
             streams, left = self.through(inner, x, state, through_memory)
-            kept = [proposed[layer][name] for layer, names in held.items() for name in names]
+            kept = [proposed[layer][name] for layer, names in gives.items() for name in names]
             return (*(streams[name] for name in wanted), *(left[name] for name in names), *kept)
 
         placed = [(memory.prefix, memory.memory.model_dump_json()) for memory, _ in memories.values()]
@@ -69,7 +71,7 @@ class Stack(BlockList, Core):
         results = iter(b.call("core", build, x, *given, title="Stack", key=key, place=b.place))
         streams = {name: next(results) for name in wanted}
         left = {name: next(results) for name in names}
-        proposed = {layer: {name: next(results) for name in names} for layer, names in held.items()}
+        proposed = {layer: {name: next(results) for name in names} for layer, names in gives.items()}
         traced = {f"trace.1.{layer}": streams[layer] for layer in self.places} if trace else {}
-        candidates, telemetry = ({name: left[name] for name in some} for some in (states, self.tells))
+        candidates, telemetry = ({name: left[name] for name in some} for some in (states, told))
         return Ran(streams, candidates, telemetry, proposed, traced)

@@ -22,10 +22,9 @@ class Sublayers(Block):
     ffn: Annotated[Annotated[Ffn, Choice("ffn", "swiglu")] | None, OrNone()] = None
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = inherited("dropout")
 
-    @property
-    def tells(self) -> tuple[str, ...]:
-        """What the mixer tells."""
-        return self.mixer.tells
+    def told(self, b: Builder) -> tuple[str, ...]:
+        """Return what the mixer tells."""
+        return self.mixer.told(b)
 
     def leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
         """Return the states of the mixer."""

@@ -11,6 +11,13 @@ from hrmsearch.ir.graph import Function, Graph, Op, Region, Value
 from hrmsearch.ir.ops import lookup
 from hrmsearch.ir.types import Axis, DType, Size, Type
 
+
+def _nothing(reading: str) -> bool:
+    """Ask for no reading."""
+    del reading
+    return False
+
+
 Operand = Value | float
 Results = Value | tuple[Value, ...]
 
@@ -21,6 +28,7 @@ class Context:
 
     dim: the width of the stream (D). window: the most tokens in a window (W). vocabulary: classes of tokens and logits
     (C). init: the default rule for weights, resolved per parameter. keys: how many different keys an input can hold.
+    asks: whether a reading is to be told, by its name.
     """
 
     dim: int
@@ -28,6 +36,7 @@ class Context:
     vocabulary: int
     init: Any = "lecun_normal"
     keys: Mapping[str, int] = field(default_factory=dict[str, int])
+    asks: Callable[[str], bool] = _nothing
 
 
 @dataclass(slots=True)

@@ -104,12 +104,25 @@ class Schedule(Part):
     floor: float = Field(default=0.0, ge=0.0, le=1.0)
 
 
+class Telemetry(Part):
+    """What a model tells of itself while it trains.
+
+    of: readings by name, such as `energy` or `norm`; a name also stands for all that begin with it: `energy` for
+    `energy_L`. docs/telemetry.md has a table of all. every: optimiser steps from one line of `metrics.jsonl` to the
+    next. Readings change nothing that is learned, and those that are not named here are not computed.
+    """
+
+    of: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    every: PositiveInt = 1
+
+
 class Train(Part):
     """How a model is trained.
 
     patience: epochs without a better validation loss before stopping. accumulate: micro-batches per optimiser step.
     ema: decay of the averaged parameters that are evaluated and kept. checkpoint: seconds between checkpoints inside
     an epoch; the end of an epoch always writes one. diverged: a loss beyond this many times the first one stops a run.
+    telemetry: what the model tells of itself meanwhile; nothing by default.
     """
 
     optimizer: Annotated[Any, Choice("optimizer", "adamw")] = _default("optimizer", "adamw")
@@ -123,6 +136,8 @@ class Train(Part):
     patience: Annotated[PositiveInt | None, OrNone()] = None
     checkpoint: NonNegativeFloat = 60.0
     diverged: PositiveFloat = 1e3
+    # an absent one leaves the resolved spec, and so its hash, as it was
+    telemetry: Telemetry | None = None
 
 
 Code = Annotated[str, Field(pattern=r"^HS\d{3}$")]

@@ -14,7 +14,7 @@ Data = dict[str, Any]
 LIFETIMES = ("pass", "window", "stream")
 COMMITS = ("every_pass", "last_pass")
 _HEADS = st.sampled_from([1, 2])
-_TELEMETRY = st.lists(st.sampled_from(["energy", "ponder"]), unique=True)
+_TELEMETRY = st.lists(st.sampled_from(["energy", "norm", "ponder"]), unique=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """From a spec and its graph to an executable that trains or judges, by one road for every caller."""
 
-from hrmsearch.ir import Graph, keyed_params, moves
+from hrmsearch.ir import TELEMETRY, Graph, keyed_params, moves
 from hrmsearch.lowering import memory_prefix
 from hrmsearch.optim.base import Optimizer
 from hrmsearch.runtime import Executable, KeyedRule, Options, Training, load_backend, prepared
@@ -40,8 +40,9 @@ def training_of(spec: Spec, graph: Graph) -> Training:
     optimizer = optimizer_of(spec)
     trained = [path for path, op in graph.params.items() if moves(op) == "trained"]
     keyed = {path: _by_row(spec, path, optimizer.lr) for path in keyed_params(graph)}
-    told = () if graph.nest.halt is None else tuple(name for name in HEEDED if name in graph.outputs)
-    return Training(optimizer.rule(), optimizer.decays(trained), spec.train.clip, spec.train.ema, keyed, told)
+    told = [] if graph.nest.halt is None else [name for name in HEEDED if name in graph.outputs]
+    told += [] if spec.train.telemetry is None else [name for name in graph.outputs if name.startswith(TELEMETRY)]
+    return Training(optimizer.rule(), optimizer.decays(trained), spec.train.clip, spec.train.ema, keyed, tuple(told))
 
 
 def _by_row(spec: Spec, path: str, lr: float) -> KeyedRule:

@@ -16,6 +16,7 @@ from hrmsearch.train.job import Job
 from hrmsearch.train.metrics import MetricsFile
 from hrmsearch.train.nest import Group, fitting, group_length, groups, rows_of
 from hrmsearch.train.progress import Progress
+from hrmsearch.train.readings import Readings
 from hrmsearch.train.rolling import Rolling
 from hrmsearch.train.schedule import learning_rate
 from hrmsearch.train.scores import Score
@@ -41,6 +42,7 @@ class Trainer:
         self._wish = wish
         self._stepper = Stepper(executable, self._train.batch, self._rate, self._check)
         self._rolling = Rolling(job, self._stepper) if job.plan.graph.nest.halt else None
+        self._readings = Readings(self._spec, self._stepper)
         self._best: dict[str, Array] = {}
         self.progress = Progress()
 
@@ -112,6 +114,7 @@ class Trainer:
         assert self._rolling is not None
         p = self.progress
         loss, passes, right = self._rolling.step(p.step, self._updated)
+        self._readings.take(p, self._metrics, passes)
         p.add_batch([loss], self._job.plan.batch, 1)
         p.add_halted(passes, right)
 
@@ -142,6 +145,8 @@ class Trainer:
         total = self._job.plan.steps
         event = Step(self._job.seed, p.step, total, p.epoch + 1, update.loss, update.lr, update.grad_norm, p.seconds)
         self._watcher.step(event)
+        if self._rolling is None:
+            self._readings.take(p, self._metrics)
 
     def _check(self, loss: float, number: int) -> None:
         p = self.progress
@@ -155,6 +160,7 @@ class Trainer:
             raise self._diverged(f"{place}: the loss is {loss:.4g}, more than {limit:.4g} (train.diverged)")
 
     def _diverged(self, what: str) -> DivergedError:
+        self._readings.write(self._metrics)
         return DivergedError(f"{what}; the last good checkpoint is {self._job.folder.checkpoint} (step {self._at})")
 
     # -- the end of an epoch -----------------------------------------------------------------------------------------
@@ -187,6 +193,7 @@ class Trainer:
 
     def _record(self, train: Iterable[Score], valid: Iterable[Score]) -> None:
         p = self.progress
+        self._readings.write(self._metrics)
         more = {"lr": p.lr, "grad_norm": p.norms / p.updates, "seconds": p.seconds}
         if p.halted:
             more |= {"halted": p.halted, "passes": p.halted_passes / p.halted, "right": p.halted_right / p.halted}
@@ -198,6 +205,7 @@ class Trainer:
 
     def _save(self) -> None:
         path = self._job.folder.checkpoint
+        self._readings.write(self._metrics)
         moment = Checkpoint(
             origin=self._job.origin,
             progress=replace(self.progress),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hrmsearch.ir import Lifetime
+from hrmsearch.ir import TELEMETRY, Lifetime
 from hrmsearch.runtime import Array, Carry, Executable, Pass, Span
 from hrmsearch.train.nest import Group, micro_batches, rows_of, spans
 
@@ -40,6 +40,13 @@ class Stepper:
         self._carries: list[Carry] = []
         self._carried_rows: list[int] = []
         self._told: list[Mapping[str, Array]] = []
+        self._first = 1
+
+    def readings(self) -> dict[int, dict[str, float]]:
+        """Return what the model told in the last span, by the number of the pass, as means over its rows."""
+        passes, parts = self._nest.passes, len(self._carries)
+        count = len(self._told) // parts
+        return {(self._first + i - 1) % passes + 1: _means(self._told[i::count]) for i in range(count)}
 
     def step(self, group: Group, updated: Callable[[Update], None]) -> list[float]:
         """Train on a group and return its losses by pass, averaged over rows and windows; hears of every update."""
@@ -84,6 +91,7 @@ class Stepper:
         self, parts: Sequence[Span], weights: Sequence[float], done: int, due: bool
     ) -> tuple[list[float], tuple[float, float] | None]:
         """Run one span of every micro-batch; return its losses and, with an update, the norm and the rate."""
+        self._first = done + 1
         if due and len(parts) == 1 and self._nest.step == "span":
             rate = self._rate()
             result, norm = self._executable.train_step(parts[0], self._carries[0], rate)
@@ -124,3 +132,9 @@ class Stepper:
     def forget(self) -> None:
         """Drop every carry: an epoch ended."""
         self._carries, self._carried_rows = [], []
+
+
+def _means(told: Sequence[Mapping[str, Array]]) -> dict[str, float]:
+    """Return the mean over all rows of what micro-batches told of one pass."""
+    names = [name for name in told[0] if name.startswith(TELEMETRY)]
+    return {name: float(np.concatenate([part[name] for part in told]).mean(dtype=np.float64)) for name in names}

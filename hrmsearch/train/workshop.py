@@ -76,7 +76,7 @@ def sound(graph: Graph, spec: Spec) -> tuple[Diagnostic, ...]:
 
 def _structure(spec: Spec) -> str:
     tree = resolved(spec)
-    return _key({name: tree[name] for name in _STRUCTURE})
+    return _key({name: tree[name] for name in _STRUCTURE} | {"telemetry": tree["train"].get("telemetry")})
 
 
 def _computed(plan: Plan) -> str:
