@@ -230,6 +230,18 @@ class CountsKernels(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsStates(Protocol):
+    """A backend whose framework writes parameters to files of its own."""
+
+    def read_state(self, path: Path) -> dict[str, Array]:
+        """Return the arrays of such a file by name, and run nothing that stands in it; bfloat16 becomes float32.
+
+        Raises RunError for a file that is none, or holds more than named arrays.
+        """
+        ...
+
+
 @cache
 def load_backend(name: str) -> Backend:
     """Return the backend registered under a name.

@@ -1,14 +1,16 @@
 """The entry point: names the backend and compiles graphs for it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hrmsearch.ir.graph import Graph
-from hrmsearch.runtime import Options, Span, Target
+from hrmsearch.runtime import Array, Options, Span, Target
 from hrmsearch_torch.devices import devices, kind
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.executable import TorchExecutable
 from hrmsearch_torch.kernels import printed
 from hrmsearch_torch.scans import FORMS
+from hrmsearch_torch.states import read_state
 
 
 class Backend:
@@ -41,6 +43,13 @@ class Backend:
         Raises BackendError for a kind that torch does not have.
         """
         return Target(self.name, kind(device), tuple(FORMS))
+
+    def read_state(self, path: Path) -> dict[str, Array]:
+        """Return the tensors that `torch.save` wrote of a state dict, by name; nothing is unpickled but those.
+
+        Raises RunError for any other file.
+        """
+        return read_state(path)
 
     def devices(self) -> Mapping[str, str]:
         """Return the devices, each with a description or the reason why it cannot be used."""

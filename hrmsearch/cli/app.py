@@ -12,7 +12,7 @@ from hrmsearch.cli.failure import as_failure
 
 
 class Commands(click.Group):
-    """A group whose commands are the modules of `commands/`; each defines `command`.
+    """A group whose commands are the modules of `commands/`, with hyphens for underscores; each defines `command`.
 
     Modules load one at a time, when a command runs or the list of all is printed, and import nothing heavy at the top.
     """
@@ -20,13 +20,13 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
         del ctx
-        return sorted(module.name for module in iter_modules(commands.__path__))
+        return sorted(module.name.replace("_", "-") for module in iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name, loading its module."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        return import_module(f"{commands.__name__}.{cmd_name}").command
+        return import_module(f"{commands.__name__}.{cmd_name.replace('-', '_')}").command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -73,32 +73,39 @@ def place(path: str) -> Part | None:
 def from_published(state: Mapping[str, Array], shapes: Shapes) -> dict[str, Array]:
     """Return parameters by path from a published state; shapes: of the parameters that are wanted.
 
-    Raises RunError for a parameter that the state lacks or has in another shape, and for an array that no parameter is.
+    Raises RunError that lists every parameter that the state lacks or has in another shape, and every array that no
+    parameter is.
     """
-    known = {name.rpartition("inner.")[2]: array for name, array in state.items()}
+    known: dict[str, list[str]] = {}
+    for name in state:
+        known.setdefault(name.rpartition("inner.")[2], []).append(name)
+    problems = [f"has {' and '.join(names)}, which are one" for names in known.values() if len(names) > 1]
     found, used = dict[str, Array](), set[str]()
     for path, shape in shapes.items():
         part = place(path)
         if part is None or part.name not in known:
-            raise RunError(f"{path}: the published state has no {part.name if part else 'such part'}")
+            problems.append(f"lacks {part.name} for {path}" if part else f"cannot have {path}")
+            continue
         used.add(part.name)
-        found[path] = _taken(path, known[part.name], part, shape)
-    extra = sorted(set(known) - used)
-    if extra:
-        raise RunError(f"the published state has {', '.join(extra)}, which the model has not")
+        value = _taken(path, state[known[part.name][0]], part, shape)
+        if value.shape == shape:
+            found[path] = np.ascontiguousarray(value)
+        else:
+            has = list(state[known[part.name][0]].shape)
+            problems.append(f"has {part.name} {has}, which gives {list(value.shape)}; {path} is {list(shape)}")
+    problems += [f"has {', '.join(known[name])}, which no parameter is" for name in sorted(set(known) - used)]
+    if problems:
+        raise RunError("\n  ".join(["the published state is of another model; it", *problems]))
     return found
 
 
 def _taken(path: str, array: Array, part: Part, shape: tuple[int, ...]) -> Array:
-    whole = np.split(array, part.of)[part.index] if array.shape[0] % part.of == 0 else array
+    """Return what a parameter takes of a published array, in whatever shape that is."""
+    whole = np.split(array, part.of)[part.index] if array.ndim and array.shape[0] % part.of == 0 else array
     value = whole.T if part.turned else whole
     if path.startswith("q_head.") and value.shape[:-1] == shape[:-1]:
         value = value[..., : shape[-1]]  # a model that halts without `continue` has no use for its values
-    if value.shape != shape:
-        raise RunError(
-            f"{path}: {part.name} has shape {list(array.shape)}, which gives {value.shape}, wanted is {shape}"
-        )
-    return np.ascontiguousarray(value)
+    return value
 
 
 def to_published(params: Mapping[str, Array], *, outputs: int = 2) -> dict[str, Array]:

@@ -21,7 +21,7 @@ from hrmsearch.errors import DataError, DivergedError, Place, Problem, SpecError
 
 HEAVY = ("pydantic", "numpy", "rich", "ruamel", "sympy", "scipy", "optuna", "hypothesis", "matplotlib", "torch")
 Failing = Callable[[BaseException], None]
-COMMANDS = sorted(path.stem for path in Path(commands.__path__[0]).glob("[!_]*.py"))
+COMMANDS = sorted(path.stem.replace("_", "-") for path in Path(commands.__path__[0]).glob("[!_]*.py"))
 PROMISED = {"run", "eval", "sample", "compile", "explain", "validate", "schema", "data", "specs", "doctor", "reproduce"}
 
 

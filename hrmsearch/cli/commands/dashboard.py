@@ -11,7 +11,7 @@ from hrmsearch.cli import options
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where it listens.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), metavar="N")
 def command(study: str, storage: str | None, host: str, port: int) -> None:
-    """Serve optuna-dashboard on the storage of STUDY until Ctrl-C."""
+    """Serve optuna-dashboard on a STUDY until Ctrl-C."""
     from hrmsearch.cli.place import board_at
     from hrmsearch.study.dashboard import need_dashboard, serve
 

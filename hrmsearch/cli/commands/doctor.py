@@ -27,7 +27,7 @@ _COSTS: Final = {
 
 @click.command("doctor")
 def command() -> None:
-    """Say what is installed, what is missing, and what that costs."""
+    """Say what is here, what is missing, and what it costs."""
     from hrmsearch.cli.terminal import print_table
     from hrmsearch.report.table import Table
 

@@ -1,0 +1,34 @@
+"""State dicts as `torch.save` writes them, read without running what a pickle may hold."""
+
+# torch's own annotations are partial
+# pyright: reportUnknownMemberType=false
+
+import pickle
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from hrmsearch.errors import RunError
+from hrmsearch.runtime import Array
+
+
+def read_state(path: Path) -> dict[str, Array]:
+    """Return the tensors of a file by name; bfloat16 becomes float32, which holds it exactly.
+
+    Raises RunError for a file that is missing, broken, or holds anything but tensors by name.
+    """
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise RunError(f"{path}: no file of tensors that torch reads without running code ({why})") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{path}: holds a {type(found).__name__}, not tensors by name")
+    arrays: dict[str, Array] = {}
+    for name, value in cast("dict[Any, Any]", found).items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise RunError(f"{path}: {name} is a {type(value).__name__}, not a tensor; give the state dict alone")
+        wide = value.float() if value.dtype == torch.bfloat16 else value
+        arrays[name] = wide.detach().cpu().numpy()
+    return arrays
