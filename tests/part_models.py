@@ -97,6 +97,11 @@ MODELS = {
     "infini by the delta rule": stack(
         ATTENTION, memory=f"at: output, {INFINI}, update: delta, chunk: 2, local: false, gate: token, residual: false"
     ),
+    "cube": stack(
+        ATTENTION,
+        memory="at: core.0, kind: cube, capacity: 5, top: 2, writes: 2, evict: least_used, width: 3, sharpness: 4.0, "
+        "residual: false, lifetime: stream, commit: last_pass",
+    ),
     "recurrent memory": stack(ATTENTION, memory=f"at: input, {RECURRENT}"),
     "mlp over positions": stack(OVER_POSITIONS, "kind: lm, read: last", f"at: input, {INFINI}"),
     "puzzle": model(

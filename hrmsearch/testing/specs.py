@@ -31,15 +31,28 @@ def _infini(draw: st.DrawFn) -> Data:
 
 
 @st.composite
+def _cube(draw: st.DrawFn, wish: Wish) -> Data:
+    return {
+        "kind": "cube",
+        "capacity": draw(st.integers(1, 6)),
+        "top": draw(st.integers(1, 3)),
+        "writes": draw(st.sampled_from(["all", 1, 2])),
+        "evict": draw(st.sampled_from(["fifo", "least_used"])),
+        "residual": draw(st.booleans()),
+        **({"eps": 0.1} if wish.smooth else {}),
+    }
+
+
+@st.composite
 def _memories(draw: st.DrawFn, places: list[str], wish: Wish) -> list[Data]:
     memories: list[Data] = []
     for place in draw(st.lists(st.sampled_from(places), max_size=2, unique=True)):
         if recurring() and draw(st.booleans()):
             fields = {"kind": "recurrent", "mixer": draw(cells(wish)), "residual": draw(st.booleans())}
         else:
-            fields = draw(_infini())
+            fields = draw(st.one_of(_infini(), _cube(wish)))
         # what is read once, before it is written, is empty in every pass
-        in_turn = fields["kind"] == "recurrent" or fields["chunk"] != "none"
+        in_turn = fields["kind"] == "recurrent" or fields.get("chunk", "none") != "none"
         when = {
             "lifetime": draw(st.sampled_from(LIFETIMES if in_turn else LIFETIMES[1:])),
             "commit": draw(st.sampled_from(wish.commits)),
