@@ -71,8 +71,8 @@ class Counting(Memory):
     def readout(self, b: Builder, state: State, x: Value) -> Value:
         return x + state["n"]
 
-    def step(self, b: Builder, state: State, x: Value) -> tuple[Value, dict[str, Value]]:
-        new = self.update(b, state, x)
+    def step(self, b: Builder, state: State, x: Value, write: Value | None = None) -> tuple[Value, dict[str, Value]]:
+        new = self.update(b, state, x, write)
         return self.readout(b, state, x), {**new, **self.say(b, {"commits": lambda: new["n"] - state["n"]})}
 
 
