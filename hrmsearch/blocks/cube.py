@@ -68,10 +68,14 @@ class Cube(Memory):
         """Return the pairs after the tokens that `write` lets through; a row without any keeps what it holds."""
         return self._written(b, state, x, self.recall(b, state, x), write)
 
-    def step(self, b: Builder, state: State, x: Value) -> tuple[Value, dict[str, Value]]:
+    def step(self, b: Builder, state: State, x: Value, write: Value | None = None) -> tuple[Value, dict[str, Value]]:
         """Return the stream and the pairs after it; both look for likeness once."""
         recall = self.recall(b, state, x)
-        return self._output(b, x, recall), self._written(b, state, x, recall)
+        return self._output(b, x, recall), self._written(b, state, x, recall, write)
+
+    def confidence(self, b: Builder, state: State, x: Value) -> Value:
+        """Return how like the pairs are that each token reads, compute[B, T]."""
+        return b.cast(self.recall(b, state, x).confidence, x.type.dtype)
 
     def _output(self, b: Builder, x: Value, recall: Recall) -> Value:
         y = project(b, b.cast(recall.found, x.type.dtype), "w_o", x.type.axes[-1])
@@ -92,9 +96,7 @@ class Cube(Memory):
         found = b.einsum("B T M, B M V -> B T V", weights, state["values"], name="found")
         return Recall(found, confidence, chosen)
 
-    def _written(
-        self, b: Builder, state: State, x: Value, recall: Recall, write: Value | None = None
-    ) -> dict[str, Value]:
+    def _written(self, b: Builder, state: State, x: Value, recall: Recall, write: Value | None) -> dict[str, Value]:
         tokens = Type(DType.BOOL, x.type.axes[:2])
         allowed = b.full(1.0, tokens) if write is None else b.broadcast(write, tokens)
         written, held = allowed, dict(state)
