@@ -1,6 +1,6 @@
 """Spec to Graph: embedding, memories at their places, the core, heads and the loss, once for every backend."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hrmsearch.blocks.asked import Asked
@@ -10,9 +10,10 @@ from hrmsearch.blocks.prefix import Prefix
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Halt, Nest, Size, Type, Value, axis, verify
 from hrmsearch.ir.module import Module
-from hrmsearch.losses.base import IGNORE, Loss
+from hrmsearch.losses.base import IGNORE, Given
+from hrmsearch.losses.phases import check_trained, headed, minimised, scoring
 from hrmsearch.spec.model import Halting, NestSpec, Spec
-from hrmsearch.spec.registry import Kind
+from hrmsearch.spec.phases import Phase
 
 _TOKENS = Type(DType.I32, (axis("B"), axis("T")))
 _RESET = Type(DType.I8, (axis("B"),))
@@ -23,8 +24,9 @@ def lower(spec: Spec, *, trace: bool = False) -> Graph:
 
     Outputs: `logits` compute[B, T, C]; `loss` wide[], `nll` and `count` wide[B]; `predicted` i32[B, T], the likeliest
     classes, where the task is judged by answers; `q` compute[B, Q] with a q-head; `telemetry.<part>.<name>` wide[B]
-    for readings that the spec asks for; with `trace` also `trace.<tick>.<level>`, every level after every tick. Raises
-    SpecError where the spec cannot be built.
+    for readings that the spec asks for; with `trace` also `trace.<tick>.<level>`, every level after every tick. Where
+    training has phases `loss` is that of the last one, and `loss.<phase>` that of each before. Raises SpecError where
+    the spec cannot be built.
     """
     try:
         return verify(_Lowering(spec, trace).graph, after="lowering")
@@ -81,11 +83,11 @@ def _declare(b: Builder, leaves: Mapping[str, Leaf], prefix: str, reset: Value) 
     return declared
 
 
-def _nest(nest: NestSpec, task: Any) -> Nest:
+def _nest(nest: NestSpec, task: Any, phases: Sequence[Phase] | None) -> Nest:
     span = next((unit, k) for unit, k in nest.backprop if k is not None)
     act = nest.halt
     halt = None if act is None else Halt(act.explore, act.target is not None, act.eval)
-    return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window, halt)
+    return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window, halt, headed(phases))
 
 
 class _Lowering:
@@ -94,7 +96,8 @@ class _Lowering:
     def __init__(self, spec: Spec, trace: bool) -> None:
         self.spec = spec
         self.model = spec.model
-        self.graph = Graph(spec.name, _nest(spec.nest, spec.task))
+        self.graph = Graph(spec.name, _nest(spec.nest, spec.task, spec.train.phases))
+        self.minimised = minimised(spec)
         self.prefixes = [(i, part) for i, part in enumerate(self.model.memory) if isinstance(part, Prefix)]
         window = spec.task.window + sum(part.rows(self.model.dim) for _, part in self.prefixes)
         keys = {"puzzle": spec.task.puzzles}
@@ -109,6 +112,7 @@ class _Lowering:
         self.told: dict[str, Value] = {}
         self._model(trace)
         self.asked.check()
+        check_trained(self.graph)
         self.graph.places = {op.place: str(spec.place(op.place)) for r in self.graph.regions() for op in r.walk()}
 
     def _model(self, trace: bool) -> None:
@@ -126,7 +130,7 @@ class _Lowering:
         q = self._q(ran)
         if q is not None and self.spec.nest.halt is None:
             self.graph.outputs["q"] = q
-        self._loss(self.spec.loss, logits, self._halting(x, q))
+        self._loss(logits, ran, self._halting(x, q))
         if self.spec.task.answers:
             with b.at("task"):
                 self.graph.outputs["predicted"] = b.op("argmax", logits, name="predicted", axis="C")
@@ -159,7 +163,8 @@ class _Lowering:
         """Run the model on the embedded tokens; return what the core gave, and what its head reads."""
         x = self._through(x, "input")
         ran = self._core(x, trace)
-        return ran, self._through(ran.streams[self.model.head.read], "output")
+        read = [ran.streams[name] for name in self.model.head.reads]
+        return ran, self._through(read[0] if len(read) == 1 else self.b.concat("D", *read), "output")
 
     def _q(self, ran: Ran) -> Value | None:
         """Return the values of the q-head, if there is one."""
@@ -236,14 +241,16 @@ class _Lowering:
         return ran
 
     def _read(self, core: Core) -> set[str]:
-        """Return the streams that heads read."""
-        readers = {"head": self.model.head, "q_head": self.model.q_head}
-        read = {field: part.read for field, part in readers.items() if isinstance(part, Head | QHead)}
-        for field, stream in read.items():
+        """Return the streams that heads and losses read."""
+        readers: dict[str, Sequence[str]] = {at: loss.reads for at, loss in self.minimised}
+        readers |= {"model.head": self.model.head.reads}
+        if isinstance(self.model.q_head, QHead):
+            readers["model.q_head"] = (self.model.q_head.read,)
+        for field, stream in ((field, stream) for field, streams in readers.items() for stream in streams):
             if stream not in core.streams:
                 known = ", ".join(core.streams)
-                raise FieldError(f"model.{field}.read", f"there is nothing called {stream!r} to read; there is {known}")
-        return set(read.values())
+                raise FieldError(f"{field}.read", f"there is nothing called {stream!r} to read; there is {known}")
+        return {stream for streams in readers.values() for stream in streams}
 
     # -- halting -----------------------------------------------------------------------------------------------------
 
@@ -273,7 +280,7 @@ class _Lowering:
         if self._names != wanted:
             why = "halts by" if halt.target is None else "trains, with a target from a second forward,"
             raise FieldError("model.q_head", f"the nest {why} the outputs {', '.join(wanted)}; say so in a q_head")
-        if self.spec.loss.halt is None:
+        if scoring(self.spec).halt is None:
             raise FieldError("loss", "the nest halts by a q-head that has to be trained; say how much by halt: 0.5")
         if self.spec.task.loader == "contiguous":
             raise FieldError("task.loader", "rows that halt take windows as they come; use the loader 'shuffled'")
@@ -311,17 +318,23 @@ class _Lowering:
             self.given, self.candidates = None, outer
         return ahead
 
-    def _loss(self, loss: Kind, logits: Value, halting: tuple[Value, ...]) -> None:
-        assert isinstance(loss, Loss)
+    def _loss(self, logits: Value, ran: Ran, halting: tuple[Value, ...]) -> None:
+        loss = scoring(self.spec)
         if self.spec.task.answers and loss.ignore != IGNORE:
             message = f"the task {self.spec.task.kind} marks what does not count by {IGNORE}; that has to be ignored"
             raise FieldError("loss.ignore", message)
         with self.b.at("loss"):
             targets = self.b.input("targets", _TOKENS)
             mean, *rows = loss.call(self.b, "loss", logits, targets, place="loss")
+            streams = {name: self._of_tokens(ran.streams[name]) for _, one in self.minimised for name in one.reads}
+            given = Given(logits, targets, streams, (loss, mean))
+            totals = [one.total(self.b, given, place) for place, one in self.minimised]
             more: list[Value] = []
             if halting:
                 mean, *more = loss.call(self.b, "loss", mean, logits, targets, *halting, method="halting", place="loss")
+                totals = [mean] * len(totals)
         names = ("right", "halt_loss", "continue_loss", "continue_target")
-        self.graph.outputs |= {"loss": mean, **dict(zip(("nll", "count"), rows, strict=True))}
+        losses = (phase.loss for phase in self.graph.nest.phases)
+        self.graph.outputs |= dict(zip(losses, totals, strict=True))
+        self.graph.outputs |= dict(zip(("nll", "count"), rows, strict=True))
         self.graph.outputs |= dict(zip(names, more, strict=False))

@@ -15,6 +15,7 @@ from hrmsearch.ir.graph import Graph
 from hrmsearch.ir.rule import Rule
 from hrmsearch.passes import Target as Target
 from hrmsearch.passes import expand as expand
+from hrmsearch.passes import phased as phased
 from hrmsearch.passes import prune as prune
 
 Array = NDArray[Any]
@@ -57,7 +58,8 @@ class Training:
     """How parameters move: the rule, weight decay by parameter path, gradient-norm clip and EMA decay.
 
     keyed: by path, how each table moves that the graph declares as keyed; neither clip nor average knows of these.
-    told: names of outputs that a span returns for every pass, beside its losses.
+    told: names of outputs that a span returns for every pass, beside its losses. frozen: paths of parameters that stand
+    still; they have no gradient.
     """
 
     rule: Rule
@@ -66,6 +68,7 @@ class Training:
     ema: float | None = None
     keyed: Mapping[str, KeyedRule] = field(default_factory=dict[str, KeyedRule])
     told: tuple[str, ...] = ()
+    frozen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

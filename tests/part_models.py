@@ -104,6 +104,11 @@ MODELS = {
     ),
     "recurrent memory": stack(ATTENTION, memory=f"at: input, {RECURRENT}"),
     "mlp over positions": stack(OVER_POSITIONS, "kind: lm, read: last", f"at: input, {INFINI}"),
+    "losses": model(
+        f"kind: hrm, {levels('window', 'fixed')}",
+        "kind: lm, read: [L, H]",
+        loss="sum, terms: [{kind: cross_entropy}, {kind: oacd, read: [L, H], weight: 0.5}]",
+    ),
     "puzzle": model(
         f"kind: stack, blocks: [{{{ATTENTION}}}]", memory=PUZZLE, loss="stablemax_cross_entropy", puzzles=3
     ),

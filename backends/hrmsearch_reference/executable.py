@@ -135,7 +135,9 @@ class ReferenceExecutable(ParamFiles):
         return tape, losses, params, _arrays(cells)
 
     def _own_reach(self, path: str) -> frozenset[str]:
-        return frozenset({path}) if self._declared[path].attrs.get("trainable", True) else NOTHING
+        frozen = self.options.training.frozen if self.options.training else NOTHING
+        trains = self._declared[path].attrs.get("trainable", True) and path not in frozen
+        return frozenset({path}) if trains else NOTHING
 
     def backward(self, span: Span, carry: Carry, weight: float = 1.0) -> SpanResult:
         """Run a span and add `weight` times its gradient to what the next update will use."""

@@ -42,14 +42,15 @@ class TinygradExecutable(ParamFiles):
         self.graph = graph
         self.options = options
         self.device = device or pick(options.device, options.dtype)
-        self.program = Program(graph, options.dtype, self.device)
+        frozen = options.training.frozen if options.training else ()
+        self.program = Program(graph, options.dtype, self.device, frozen)
         self.source = self.program.source
         self._replay = replay or Replay(options.capture)
         self._reached: dict[Hashable, set[str]] = {}
         with self._here():
             drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())
             self._random = Randomness(self.device) if drops else None
-            self._keyed = keyed_params(graph)
+            self._keyed = {p: name for p, name in keyed_params(graph).items() if p in self.program.trained}
             self._pending = Pending(self.program.trained, self._keyed)
             training = options.training
             self._optimizer = Optimizer(training, self.program.trained, self._keyed) if training else None

@@ -3,7 +3,7 @@
 # tinygrad's own annotations are partial
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,10 +46,10 @@ class Program:
     """The module that a graph's emitted source defines, and its parameters by path.
 
     kept: the number format of parameters and carries. Under bfloat16 that is float32, and the module computes with
-    bfloat16 copies, which the gradient goes through. trained: the parameters that are trained.
+    bfloat16 copies, which the gradient goes through. trained: the parameters that are trained, `frozen` ones left out.
     """
 
-    def __init__(self, graph: Graph, precision: Precision, device: str) -> None:
+    def __init__(self, graph: Graph, precision: Precision, device: str, frozen: Collection[str] = ()) -> None:
         self.graph = graph
         self.source = emit(graph)
         self._device = device
@@ -61,7 +61,8 @@ class Program:
             self._model: Any = load_source(self.source, graph.name, setting).Model()
             held: Tensors = get_state_dict(self._model)
             self.params = {path: self._parameter(held[path]) for path in graph.params}
-        self.trained = {path: param for path, param in self.params.items() if held[path].is_param}
+        moving = [path for path in self.params if held[path].is_param and path not in frozen]
+        self.trained = {path: self.params[path] for path in moving}
 
     @contextmanager
     def here(self) -> Generator[None]:

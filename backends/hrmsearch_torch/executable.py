@@ -48,11 +48,13 @@ class TorchExecutable(ParamFiles):
         self.model = self._module()
         self._run: Any = torch.compile(self.model) if options.optimize else self.model
         self._params = self._by_path()
+        for path in options.training.frozen if options.training else ():
+            self._params[path].requires_grad_(False)
         self._trained = {path: param for path, param in self._params.items() if param.requires_grad}
         drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())
         self._random = Randomness(self.model, self.device) if drops else None
         training = options.training
-        keyed = keyed_params(graph)
+        keyed = {path: name for path, name in keyed_params(graph).items() if path in self._trained}
         self._dense = {path: param for path, param in self._trained.items() if path not in keyed}
         self._optimizer = optimizer.make(training, self._dense) if training else None
         self._tables = KeyedTables(training, {path: self._params[path] for path in keyed}, keyed) if keyed else None

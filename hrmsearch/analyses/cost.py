@@ -85,7 +85,8 @@ class Cost:
 def cost(graph: Graph) -> Cost:
     """Return what a graph costs as it stands: without what nothing needs, but with what it computes twice.
 
-    Simplify it by the compiler passes first to learn what a backend will run.
+    Simplify it by the compiler passes first to learn what a backend will run. Training is that of the last phase;
+    `phased` gives the graphs of those before it.
     """
     params = [(op, math.prod(op.result.type.shape({}))) for op in graph.params.values()]
     fresh, carried = _alone(graph, Lifetime.STREAM), _alone(graph, Lifetime.NONE)
@@ -105,14 +106,14 @@ def cost(graph: Graph) -> Cost:
 
 def _alone(graph: Graph, reset: Lifetime) -> PassCost:
     """Return the cost of one pass that is a span of its own."""
-    tape = Tape()
+    tape = Tape(graph.nest.phases[-1])
     facts = Interpreter(graph, tape).run(reset, {path: tape.node(cut=True) for path in graph.states})
     return _costs(tape, [facts])[0]
 
 
 def _window(graph: Graph) -> Sequence[PassCost]:
     """Return the cost of every pass of the first window; later windows of its span pull gradient through it."""
-    tape = Tape()
+    tape = Tape(graph.nest.phases[-1])
     unit, length = graph.nest.backprop
     facts = walk(graph, tape, windows=length if unit == "windows" else 1)
     return _costs(tape, facts)[: graph.nest.passes]

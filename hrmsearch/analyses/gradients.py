@@ -3,7 +3,8 @@
 The domain is the set of parameters whose gradient a value hands on: a parameter that trains starts as itself, an
 operation unites its operands, and the set is emptied by `detach`, by integers and comparisons, by a free repeat for
 what its body changes, and at the end of a span. A state that a pass restores brings its learned start along; one that
-is carried brings what the span has put into it. A parameter in no pass's set never moves. Passes differ, fresh and
+is carried brings what the span has put into it. A parameter in no pass's set never moves. Where training has phases
+each has a loss and moves what it names, and what one of them moves is trained. Passes differ, fresh and
 carried, so each pass's own number is told as a detail; a set without any cuts tells parameters that the loss does not
 read at all from those whose gradient is cut on the way.
 """
@@ -17,7 +18,7 @@ from hrmsearch.analyses.domain import Domain, Site
 from hrmsearch.analyses.interpreter import Facts
 from hrmsearch.analyses.states import LOSS, short
 from hrmsearch.analyses.walk import walk
-from hrmsearch.ir.graph import Graph, Op, Value
+from hrmsearch.ir.graph import Graph, Op, Phase, Value
 from hrmsearch.ir.ops import lookup
 
 Paths = frozenset[str]
@@ -57,8 +58,27 @@ class Gradients(Domain[Paths]):
 
 
 def reaching(graph: Graph) -> list[tuple[Facts[Paths], Paths]]:
-    """Return, pass by pass, the parameters whose gradient that pass's loss gives."""
+    """Return, pass by pass, the parameters whose gradient that pass's loss gives; of the last phase, if all move."""
     return [(facts, facts.outputs.get(LOSS, _NONE)) for facts in walk(graph, Gradients())]
+
+
+def _moved(phase: Phase, facts: Facts[Paths]) -> Paths:
+    """Return the parameters that a phase moves by what a pass's loss gives."""
+    return frozenset(filter(phase.trains, facts.outputs.get(phase.loss, _NONE)))
+
+
+def _trainable(graph: Graph) -> dict[str, Op]:
+    """Return the parameters that some phase is to train; those that all leave alone stand still on purpose."""
+    phases, params = graph.nest.phases, graph.params.items()
+    return {path: op for path, op in params if op.attrs["trainable"] and any(phase.trains(path) for phase in phases)}
+
+
+def _idle(phases: Sequence[Phase], walked: Sequence[Facts[Paths]]) -> Iterator[Finding]:
+    """Yield a finding per phase of several whose loss reaches nothing that it moves."""
+    for i, phase in enumerate(phases):
+        if len(phases) > 1 and not any(_moved(phase, facts) for facts in walked):
+            message = f"the phase {phase.name!r} moves nothing: its loss reaches none of its parameters"
+            yield Finding(f"train.phases[{i}]", message, suggestion="train what its loss reads, or drop the phase")
 
 
 @rule("HS102", "untrained-parameter")
@@ -66,13 +86,16 @@ def gradients(graph: Graph) -> Iterator[Finding]:
     """Yield one finding for all parameters that no pass trains."""
     if LOSS not in graph.outputs:
         return
-    sizes = {path: math.prod(op.result.type.shape({})) for path, op in graph.params.items() if op.attrs["trainable"]}
-    passes = reaching(graph)
+    phases = graph.nest.phases
+    sizes = {path: math.prod(op.result.type.shape({})) for path, op in _trainable(graph).items()}
+    walked = walk(graph, Gradients())
+    passes = [(facts, _NONE.union(*(_moved(phase, facts) for phase in phases))) for facts in walked]
+    yield from _idle(phases, walked)
     never = sizes.keys() - _NONE.union(*(found for _, found in passes))
     if not never:
         return
     uncut = Gradients(cuts=False)
-    read = _NONE.union(*(facts.outputs[LOSS] for facts in walk(graph, uncut)))
+    read = _NONE.union(*(facts.outputs[phase.loss] for facts in walk(graph, uncut) for phase in phases))
     groups = _groups(sizes, {path: path in read for path in never}, uncut.places)
     total = sum(sizes[path] for path in never)
     yield Finding(

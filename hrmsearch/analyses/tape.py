@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from hrmsearch.analyses.amount import Term
 from hrmsearch.analyses.domain import Domain, Site
-from hrmsearch.ir.graph import Op, Value
+from hrmsearch.ir.graph import Op, Phase, Value
 from hrmsearch.ir.ops import Work, lookup
 from hrmsearch.ir.types import Size
 
@@ -64,11 +64,12 @@ _HERE = Far()
 
 
 class Tape(Domain[int]):
-    """The dependence graph of the passes run so far; values are numbers of nodes."""
+    """The dependence graph of the passes run so far; values are numbers of nodes. phase: which parameters move."""
 
     shared: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, phase: Phase | None = None) -> None:
+        self.phase = phase or Phase()
         self.nodes: list[Node] = []
         self._weight: tuple[Size, ...] = ()
         self._begins: list[int] = []
@@ -90,7 +91,8 @@ class Tape(Domain[int]):
 
     def leaf(self, op: Op, site: Site) -> int:
         """Return a node, trained if the leaf is a parameter that trains."""
-        return self.node(trained=op.kind == "param" and op.attrs["trainable"], op=op)
+        trained = op.kind == "param" and op.attrs["trainable"] and self.phase.trains(site.path(op))
+        return self.node(trained=trained, op=op)
 
     def transfer(self, op: Op, result: Value, operands: Sequence[int], site: Site) -> int:
         """Return a node above the operands."""

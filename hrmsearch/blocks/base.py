@@ -7,7 +7,9 @@ A new kind of mixer, memory, norm, ... is one file in this folder: a subclass of
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import Field
 
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import Axis, Builder, DType, Size, Type, Value, axis
@@ -147,13 +149,18 @@ class Embed(Module, family="embed"):
 
 
 class Head(Module, family="head"):
-    """Turns a stream into logits (B, T, C). read: the level or block whose stream it reads.
+    """Turns a stream into logits (B, T, C). read: the level or block whose stream it reads; several are joined.
 
     bottleneck: whether it reads one position only, whatever it answers at the others.
     """
 
     bottleneck: ClassVar[bool] = False
-    read: str
+    read: str | Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What `read` names."""
+        return (self.read,) if isinstance(self.read, str) else self.read
 
     @abstractmethod
     def build(self, b: Builder, x: Value) -> Value:

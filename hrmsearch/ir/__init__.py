@@ -8,6 +8,7 @@ from hrmsearch.ir.graph import Graph as Graph
 from hrmsearch.ir.graph import Halt as Halt
 from hrmsearch.ir.graph import Nest as Nest
 from hrmsearch.ir.graph import Op as Op
+from hrmsearch.ir.graph import Phase as Phase
 from hrmsearch.ir.graph import Region as Region
 from hrmsearch.ir.graph import Value as Value
 from hrmsearch.ir.graph import join_path as join_path

@@ -121,13 +121,31 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of training.
+
+    loss: the output that it makes small. train: paths of the parameters that it moves, each with all below it; all
+    parameters by default.
+    """
+
+    name: str = ""
+    loss: str = "loss"
+    train: tuple[str, ...] | None = None
+
+    def trains(self, path: str) -> bool:
+        """Return whether a parameter may move."""
+        return self.train is None or any(path == above or path.startswith(f"{above}.") for above in self.train)
+
+
+@dataclass(frozen=True, slots=True)
 class Nest:
     """How passes, windows and optimiser steps surround a graph.
 
     passes: passes over a window. backprop: the unit ("passes" or "windows") and length of a span, the stretch that
     gradient crosses. step: "span" takes an optimiser step per span, "window" sums the losses of all passes first.
     loader: "shuffled" or "contiguous" windows. causal: whether outputs may not see later inputs. halt: how rows stop
-    before they took all passes, if they may.
+    before they took all passes, if they may. phases: what training goes through, in order; by default one that trains
+    everything.
     """
 
     passes: int = 1
@@ -137,6 +155,7 @@ class Nest:
     causal: bool = True
     window: int = 1
     halt: Halt | None = None
+    phases: tuple[Phase, ...] = (Phase(),)
 
 
 #: outputs below this only watch a model: what nothing else reads has no effect

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hrmsearch.errors import GraphError
-from hrmsearch.ir.graph import Function, Graph, Halt, Nest, Op, Region, Value
+from hrmsearch.ir.graph import Function, Graph, Halt, Nest, Op, Phase, Region, Value
 from hrmsearch.ir.ops import lookup
 from hrmsearch.ir.types import Type
 
@@ -136,7 +136,13 @@ def _nest(line: str) -> Nest:
         causal=json.loads(words["causal"]),
         window=int(words["window"]),
         halt=Halt(**json.loads(words["halt"])) if "halt" in words else None,
+        phases=_phases(words["phases"]) if "phases" in words else Nest().phases,
     )
+
+
+def _phases(text: str) -> tuple[Phase, ...]:
+    found = [(p["name"], p["loss"], p["train"]) for p in json.loads(text)]
+    return tuple(Phase(name, loss, None if train is None else tuple(train)) for name, loss, train in found)
 
 
 def _match(pattern: str | re.Pattern[str], line: str, at: int | None = None) -> re.Match[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from hrmsearch.ir.graph import Graph, Op, Region, Value
+from hrmsearch.ir.graph import Graph, Nest, Op, Region, Value
 
 
 def text(graph: Graph) -> str:
@@ -18,7 +18,8 @@ def _graph(graph: Graph) -> Iterator[str]:
     yield (
         f"  nest passes={nest.passes} backprop={nest.backprop[0]}:{nest.backprop[1]} step={nest.step} "
         f"loader={nest.loader} causal={json.dumps(nest.causal)} window={nest.window}"
-        + ("" if nest.halt is None else f" halt={json.dumps(asdict(nest.halt), separators=(',', ':'))}")
+        + ("" if nest.halt is None else f" halt={_compact(asdict(nest.halt))}")
+        + ("" if nest.phases == Nest().phases else f" phases={_compact([asdict(phase) for phase in nest.phases])}")
     )
     for function in graph.functions.values():
         names = _Names()
@@ -34,6 +35,10 @@ def _graph(graph: Graph) -> Iterator[str]:
             yield f"    {word} {json.dumps(name)} = {names[value]}"
     yield "  }"
     yield "}"
+
+
+def _compact(data: object) -> str:
+    return json.dumps(data, separators=(",", ":"))
 
 
 class _Names:

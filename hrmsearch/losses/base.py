@@ -1,6 +1,8 @@
 """What a loss is: a part that `lower` appends to the graph."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from pydantic import NonNegativeFloat
@@ -12,7 +14,38 @@ from hrmsearch.ir.module import Module
 IGNORE: Final = -100
 
 
-class Loss(Module, family="loss"):
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an objective may look at: logits (B, T, C), targets i32[B, T], and by name the streams that it reads.
+
+    scored: the loss that is reported, and its mean, so that an objective of the same loss shares it.
+    """
+
+    logits: Value
+    targets: Value
+    streams: Mapping[str, Value]
+    scored: tuple["Loss", Value]
+
+
+class Objective(Module, family="loss"):
+    """What training makes small: a number for a batch, of logits and targets, or of streams inside the model."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The streams that it looks at, by name."""
+        return ()
+
+    @property
+    def per_token(self) -> "Loss | None":
+        """What scores every target in it, if anything does."""
+        return None
+
+    @abstractmethod
+    def total(self, b: Builder, given: Given, place: str) -> Value:
+        """Return the number, wide[]; place: where the objective stands in the spec."""
+
+
+class Loss(Objective):
     """Turns logits (B, T, C) and targets i32[B, T] into what is minimised and what is reported.
 
     ignore: the target of tokens that do not count. mean: what is minimised is the mean over all `targets`, by default,
@@ -24,6 +57,16 @@ class Loss(Module, family="loss"):
     # absent ones leave the resolved spec, and so its hash, as it was
     mean: Literal["targets", "rows"] | None = None
     halt: NonNegativeFloat | None = None
+
+    @property
+    def per_token(self) -> "Loss | None":
+        """Itself."""
+        return self
+
+    def total(self, b: Builder, given: Given, place: str) -> Value:
+        """Return the mean that is minimised."""
+        same, mean = given.scored
+        return mean if same == self else self.call(b, "loss", given.logits, given.targets, place=place)[0]
 
     @abstractmethod
     def per_target(self, b: Builder, logits: Value, targets: Value) -> Value:

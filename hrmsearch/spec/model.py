@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from hrmsearch.errors import Place, Problem, SpecError
 from hrmsearch.spec.fields import Init, OrNone, exactly_one
 from hrmsearch.spec.node import Path
+from hrmsearch.spec.phases import Phase
 from hrmsearch.spec.problems import FieldProblem
 from hrmsearch.spec.registry import Choice, Part, kinds
 from hrmsearch.spec.source import Source
@@ -122,7 +123,8 @@ class Train(Part):
     patience: epochs without a better validation loss before stopping. accumulate: micro-batches per optimiser step.
     ema: decay of the averaged parameters that are evaluated and kept. checkpoint: seconds between checkpoints inside
     an epoch; the end of an epoch always writes one. diverged: a loss beyond this many times the first one stops a run.
-    telemetry: what the model tells of itself meanwhile; nothing by default.
+    telemetry: what the model tells of itself meanwhile; nothing by default. phases: stretches of training with losses
+    and parameters of their own. The last one chooses the best epoch, and patience is its alone.
     """
 
     optimizer: Annotated[Any, Choice("optimizer", "adamw")] = _default("optimizer", "adamw")
@@ -136,8 +138,38 @@ class Train(Part):
     patience: Annotated[PositiveInt | None, OrNone()] = None
     checkpoint: NonNegativeFloat = 60.0
     diverged: PositiveFloat = 1e3
-    # an absent one leaves the resolved spec, and so its hash, as it was
+    # absent ones leave the resolved spec, and so its hash, as it was
     telemetry: Telemetry | None = None
+    phases: tuple[Phase, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _phases_differ(self) -> Self:
+        names = [phase.name for phase in self.phases or ()]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise FieldProblem(f"two phases are called {name!r}", "phases", i, "name")
+        return self
+
+    def epochs_of(self, phase: int) -> int:
+        """Return how many epochs a phase takes at most; without phases the run is one."""
+        return (self.phases[phase].epochs if self.phases else None) or self.epochs
+
+    def begins(self, phase: int) -> int:
+        """Return the epoch with which a phase begins, from 0."""
+        return sum(map(self.epochs_of, range(phase)))
+
+    def phase_at(self, epoch: int) -> int:
+        """Return the phase that an epoch belongs to, both from 0; the last phase has no end."""
+        return max(phase for phase in range(len(self.phases or (None,))) if self.begins(phase) <= epoch)
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of all phases."""
+        return self.begins(len(self.phases or (None,)))
+
+    def optimizer_of(self, phase: int) -> Any:
+        """Return the optimiser of a phase."""
+        return (self.phases[phase].optimizer if self.phases else None) or self.optimizer
 
 
 Code = Annotated[str, Field(pattern=r"^HS\d{3}$")]

@@ -70,7 +70,7 @@ class Trains:
 
     def _trained(self, plan: Plan, candidate: Candidate, sizes: Mapping[str, float]) -> Outcome:
         folder = RunFolder(candidate.folder)
-        rungs = _Asking(candidate, plan.spec.train.epochs)
+        rungs = _Asking(candidate, plan.spec.train.all_epochs)
         try:
             rungs.catch_up(folder)
             result = run_seed(Job(plan, candidate.seed, folder), self._shop, rungs, self._wish)

@@ -7,6 +7,7 @@ from typing import Any, cast
 from hypothesis import strategies as st
 
 from hrmsearch.blocks.base import Core
+from hrmsearch.losses.base import Loss
 from hrmsearch.spec.load import loads
 from hrmsearch.spec.model import Spec
 from hrmsearch.spec.registry import discover, kinds
@@ -80,6 +81,13 @@ def _nests(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def _losses(draw: st.DrawFn) -> Data:
+    """Draw a loss per target."""
+    per_token = [name for name, kind in kinds("loss").items() if issubclass(kind, Loss)]
+    return {"kind": draw(st.sampled_from(per_token)), **maybe(draw, _LOSS)}
+
+
+@st.composite
 def _halting(draw: st.DrawFn, read: str) -> tuple[Data, Data]:
     """Draw a nest that halts, and the q-head it halts by."""
     target = draw(st.sampled_from(["none", "second_forward"]))
@@ -124,12 +132,16 @@ def spec_data(draw: st.DrawFn, *, sound: bool | None = None, smooth: bool = Fals
         "loader": draw(st.sampled_from(loaders)),
         "kinds": puzzles,
     }
-    loss = {"kind": draw(st.sampled_from(sorted(kinds("loss")))), **maybe(draw, _LOSS)}
-    train = {"batch": draw(st.integers(1, 3)), "epochs": 1, "optimizer": {"kind": "adamw"}}
+    loss = draw(_losses())
+    train: Data = {"batch": draw(st.integers(1, 3)), "epochs": 1, "optimizer": {"kind": "adamw"}}
     nest = draw(_nests())
     if task["loader"] == "shuffled" and "last_pass" not in json.dumps(model) and draw(st.booleans()):
         nest, model["q_head"] = draw(_halting(streams[-1]))
         loss["halt"] = 0.5
+    elif draw(st.booleans()):
+        spread = {"kind": "oacd", "read": draw(st.sampled_from(streams))}
+        loss = {"kind": "sum", "terms": [loss, {**spread, "weight": 0.5}]}
+        train |= draw(st.sampled_from([{}, {"phases": [{"name": "one", "loss": spread}, {"name": "two"}]}]))
     return {
         "spec": 1,
         "name": "drawn",

@@ -109,7 +109,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """Optimiser steps, if all epochs run."""
-        return self.spec.train.epochs * self.epoch_steps
+        return self.spec.train.all_epochs * self.epoch_steps
 
 
 @dataclass(frozen=True)

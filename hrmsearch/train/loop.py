@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hrmsearch.errors import DivergedError
+from hrmsearch.losses.base import Loss
+from hrmsearch.losses.phases import minimised
 from hrmsearch.runtime import Array, Executable
 from hrmsearch.tasks.loaders import train_batches
 from hrmsearch.train import metrics
@@ -26,21 +28,28 @@ from hrmsearch.train.watch import EpochDone, Step, Watcher
 
 
 class Trainer:
-    """Trains one seed. The judge is a second executable of the same graph: it holds the parameters that are scored.
+    """Trains one seed. The judge is another executable of the same graph: it holds the parameters that are scored.
+
+    phases: gives the executable that trains in a phase, counted from 0. Parameters go from phase to phase, nothing
+    else.
 
     What a run computes depends on the job alone: when checkpoints are written changes nothing. A checkpoint stands
     between two groups of batches, after every epoch, and at the start.
     """
 
-    def __init__(self, job: Job, executable: Executable, judge: Executable, watcher: Watcher, wish: Wish) -> None:
+    def __init__(
+        self, job: Job, phases: Callable[[int], Executable], judge: Executable, watcher: Watcher, wish: Wish
+    ) -> None:
         self._job = job
         self._spec = job.plan.spec
         self._train = job.plan.spec.train
-        self._executable = executable
+        self._phases = phases
+        self._phase = 0
+        self._executable = phases(0)
         self._judge = judge
         self._watcher = watcher
         self._wish = wish
-        self._stepper = Stepper(executable, self._train.batch, self._rate, self._check)
+        self._stepper = Stepper(self._executable, self._train.batch, self._rate, self._check)
         self._rolling = Rolling(job, self._stepper) if job.plan.graph.nest.halt else None
         self._readings = Readings(self._spec, self._stepper)
         self._best: dict[str, Array] = {}
@@ -60,6 +69,9 @@ class Trainer:
         Raises RunError where it does not fit the graph, or the metrics file is shorter than it says.
         """
         self._metrics = MetricsFile(self._job.folder.metrics, checkpoint.metrics_bytes)
+        self._phase = self._train.phase_at(checkpoint.progress.epoch)
+        self._executable = self._phases(self._phase)
+        self._stepper.take(self._executable)
         self._executable.init(self._job.seed)
         self._executable.restore(checkpoint.snapshot)
         self._stepper.restore(checkpoint.carries, checkpoint.rows)
@@ -68,6 +80,22 @@ class Trainer:
         self._best = dict(checkpoint.best)
         self.progress = checkpoint.progress
         self._mark()
+
+    @property
+    def _is_last(self) -> bool:
+        return self._phase == len(self._job.plan.graph.nest.phases) - 1
+
+    def _next_phase(self) -> None:
+        """Hand the parameters on, if the epoch that begins is of another phase."""
+        phase = self._train.phase_at(self.progress.epoch)
+        if phase == self._phase:
+            return
+        params, self._phase = self._executable.averaged(), phase
+        self._executable = self._phases(phase)
+        self._executable.init(self._job.seed)
+        self._executable.set_params(params)
+        self._stepper.take(self._executable)
+        self.progress.first_loss = None
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -78,14 +106,15 @@ class Trainer:
         """
         while not self._done:
             self._epoch()
-        if self.progress.epoch < self._train.epochs:
+        if self.progress.epoch < self._train.all_epochs:
             self._watcher.stopped_early(self._job.seed, self.progress.epoch, self.progress.best_epoch)
 
     @property
     def _done(self) -> bool:
         p, patience = self.progress, self._train.patience
-        waited = patience is not None and p.epoch - p.best_epoch >= patience
-        return p.epoch >= self._train.epochs or (p.epoch > 0 and waited)
+        begun = self._train.begins(self._phase)
+        waited = patience is not None and self._is_last and p.epoch - max(p.best_epoch, begun) >= patience
+        return p.epoch >= self._train.all_epochs or (p.epoch > begun and waited)
 
     def _epoch(self) -> None:
         plan, p = self._job.plan, self.progress
@@ -133,8 +162,9 @@ class Trainer:
             raise Interrupted(self._wish.signal, self._job.folder.path, self.progress.step)
 
     def _rate(self) -> float:
-        peak = optimizer_of(self._spec).lr
-        return learning_rate(self._train.schedule, peak, self.progress.step + 1, self._job.plan.steps)
+        peak, per_epoch = optimizer_of(self._spec, self._phase).lr, self._job.plan.epoch_steps
+        step = self.progress.step - self._train.begins(self._phase) * per_epoch
+        return learning_rate(self._train.schedule, peak, step + 1, self._train.epochs_of(self._phase) * per_epoch)
 
     def _updated(self, update: Update) -> None:
         p = self.progress
@@ -167,13 +197,13 @@ class Trainer:
 
     def _validate(self) -> None:
         p, task = self.progress, self._job.plan.task
-        train = [scored(i + 1, loss, task) for i, loss in enumerate(p.train_losses())]
+        train = [self._trained(i + 1, loss) for i, loss in enumerate(p.train_losses())]
         self._judge.set_params(self._executable.averaged())
         valid = self._score("valid")
         for found in valid:
             if not math.isfinite(found.loss):
                 raise self._diverged(f"validation after epoch {p.epoch + 1}, pass {found.number}: loss {found.loss}")
-        best = p.judge(valid, task.criterion)
+        best = self._is_last and p.judge(valid, task.criterion)
         if best:
             self._best = self._judge.params
         self._record(train, valid)
@@ -181,11 +211,17 @@ class Trainer:
         p.end_epoch()
         if self._rolling is None:
             self._stepper.forget()
+        self._next_phase()
         self._save()
         if best:
             self._judge.save(self._job.folder.weights)
-        event = EpochDone(self._job.seed, p.epoch, self._train.epochs, p.step, train, valid, best, seconds)
+        event = EpochDone(self._job.seed, p.epoch, self._train.all_epochs, p.step, train, valid, best, seconds)
         self._watcher.epoch(event)
+
+    def _trained(self, number: int, loss: float) -> Score:
+        """Return the score of a pass in training; only a loss per target tells what the task is judged by."""
+        _, objective = minimised(self._spec)[self._phase]
+        return scored(number, loss, self._job.plan.task) if isinstance(objective, Loss) else Score(number, loss)
 
     def _score(self, split: str) -> tuple[Score, ...]:
         plan, data = self._job.plan, self._job.plan.data

@@ -81,10 +81,9 @@ def _checkpoint(job: Job, watcher: Watcher) -> checkpoint.Checkpoint | None:
 
 
 def _train(job: Job, shop: Workshop, start: checkpoint.Checkpoint | None, watcher: Watcher, wish: Wish) -> SeedResult:
-    executable, judge = shop.executables(job.plan)
     described = manifest.describe(job)
     _write_description(job, described)
-    trainer = Trainer(job, executable, judge, watcher, wish)
+    trainer = Trainer(job, lambda phase: shop.trainer(job.plan, phase), shop.judge(job.plan), watcher, wish)
     if start is None:
         trainer.begin()
     else:
@@ -109,7 +108,7 @@ def _started(job: Job, trainer: Trainer, *, resumed: bool) -> SeedStarted:
         resumed=resumed,
         params=plan.params,
         flops=plan.batch_flops,
-        epochs=plan.spec.train.epochs,
+        epochs=plan.spec.train.all_epochs,
         batches=len(train_batch_rows(plan.data.train_rows, plan.graph.nest.loader, plan.batch)),
         steps=plan.steps,
         step=trainer.progress.step,

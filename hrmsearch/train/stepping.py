@@ -48,6 +48,12 @@ class Stepper:
         count = len(self._told) // parts
         return {(self._first + i - 1) % passes + 1: _means(self._told[i::count]) for i in range(count)}
 
+    def take(self, executable: Executable) -> None:
+        """Go on with another executable of the same states, such as that of the next phase."""
+        kept = self.carries()
+        self._executable, self._nest = executable, executable.graph.nest
+        self._carries = [executable.carry_from_numpy(arrays) for arrays in kept]
+
     def step(self, group: Group, updated: Callable[[Update], None]) -> list[float]:
         """Train on a group and return its losses by pass, averaged over rows and windows; hears of every update."""
         parts = micro_batches(group, self._rows)

@@ -7,6 +7,7 @@ the same bits as one alone in its process.
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from hrmsearch.analyses import Diagnostic, validate
@@ -25,6 +26,8 @@ from hrmsearch.train.options import RunOptions
 MOST: Final = 8
 #: what of a spec its graph, diagnostics and costs depend on
 _STRUCTURE: Final = ("name", "model", "nest", "loss", "task", "accept")
+#: and what of each of its phases
+_PHASES: Final = ("name", "loss", "train")
 
 Held = TypeVar("Held")
 
@@ -36,7 +39,7 @@ class Workshop:
         self.options = options
         self._data = _Kept[TaskData]()
         self._plans = _Kept[Plan]()
-        self._executables = _Kept[tuple[Executable, Executable]]()
+        self._executables = _Kept[Executable](2 * MOST)
 
     def plan(self, spec: Spec) -> Plan:
         """Return the plan of a spec's run.
@@ -53,13 +56,14 @@ class Workshop:
 
         return self._plans.take(_structure(spec), make).twin(spec)
 
-    def executables(self, plan: Plan) -> tuple[Executable, Executable]:
-        """Return one that trains and one that judges; what they hold is still of the run before."""
+    def trainer(self, plan: Plan, phase: int = 0) -> Executable:
+        """Return one that trains in a phase; what it holds is still of the run before."""
+        make = partial(compile_for, plan.spec, plan.graph, self.options, phase=phase)
+        return self._executables.take(_computed(plan, phase), make)
 
-        def make() -> tuple[Executable, Executable]:
-            trained = compile_for(plan.spec, plan.graph, self.options)
-            return trained, compile_for(plan.spec, plan.graph, self.options, training=False)
-
+    def judge(self, plan: Plan) -> Executable:
+        """Return one that scores; what it holds is still of the run before."""
+        make = partial(compile_for, plan.spec, plan.graph, self.options, training=False)
         return self._executables.take(_computed(plan), make)
 
 
@@ -76,18 +80,23 @@ def sound(graph: Graph, spec: Spec) -> tuple[Diagnostic, ...]:
 
 def _structure(spec: Spec) -> str:
     tree = resolved(spec)
-    return _key({name: tree[name] for name in _STRUCTURE} | {"telemetry": tree["train"].get("telemetry")})
+    phases = [{name: phase.get(name) for name in _PHASES} for phase in tree["train"].get("phases", ())]
+    telemetry = tree["train"].get("telemetry")
+    return _key({"phases": phases, "telemetry": telemetry, **{name: tree[name] for name in _STRUCTURE}})
 
 
-def _computed(plan: Plan) -> str:
-    """Return what an executable depends on: the structure, and how parameters move but for the rate.
+def _computed(plan: Plan, phase: int | None = None) -> str:
+    """Return what an executable depends on: the structure, and in training how parameters move but for the rate.
 
     The rate of a keyed table is kept as a multiple of the others', so there it counts.
     """
     train, rates = resolved(plan.spec)["train"], bool(keyed_params(plan.graph))
-    optimizer = {name: value for name, value in train["optimizer"].items() if name != "lr" or rates}
-    moved = {name: train.get(name) for name in ("clip", "ema", "precision", "batch")}
-    return _key({"structure": _structure(plan.spec), "optimizer": optimizer, **moved})
+    alike = {"structure": _structure(plan.spec), **{name: train[name] for name in ("precision", "batch")}}
+    if phase is None:
+        return _key(alike)
+    rule = plan.spec.train.optimizer_of(phase).model_dump(mode="json")
+    optimizer = {name: value for name, value in rule.items() if name != "lr" or rates}
+    return _key({**alike, "phase": phase, "optimizer": optimizer, "clip": train["clip"], "ema": train["ema"]})
 
 
 def _key(data: Mapping[str, Any]) -> str:
@@ -97,14 +106,15 @@ def _key(data: Mapping[str, Any]) -> str:
 class _Kept(Generic[Held]):
     """Things by key, the last used ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._held = OrderedDict[str, Held]()
 
     def take(self, key: str, make: Callable[[], Held]) -> Held:
         """Return the thing of a key, made at need."""
         if key not in self._held:
             made = make()
-            while len(self._held) >= MOST:
+            while len(self._held) >= self._most:
                 self._held.popitem(last=False)
             self._held[key] = made
         self._held.move_to_end(key)

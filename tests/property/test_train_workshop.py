@@ -33,11 +33,11 @@ def test_a_run_after_others_ends_with_the_same_bits(tmp_path: Path) -> None:
 
 def test_specs_that_differ_in_the_rate_share_their_executables() -> None:
     shop = Workshop(RunOptions())
-    first, second, third = (
-        shop.executables(shop.plan(tiny(*changes))) for changes in ([], ["train.optimizer.lr=0.5"], ["train.clip=none"])
-    )
+    plans = [shop.plan(tiny(*changes)) for changes in ([], ["train.optimizer.lr=0.5"], ["train.clip=none"])]
+    first, second, third = map(shop.trainer, plans)
     assert first is second
     assert first is not third
+    assert shop.judge(plans[0]) is shop.judge(plans[2])
 
 
 def test_what_was_found_of_a_structure_is_found_once() -> None:
