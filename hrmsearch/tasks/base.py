@@ -20,18 +20,22 @@ Ids = NDArray[np.int32]
 class Split:
     """Windows of one split in document order: `tokens` and the `targets` they predict, both i32[N, W].
 
-    puzzles: i32[N], which puzzle each window is of, where a task has puzzles.
+    puzzles: i32[N], which puzzle each window is of, where a task has puzzles. stream: how many windows each stream
+    has; None where the split is one stream.
     """
 
     tokens: Ids
     targets: Ids
     puzzles: Ids | None = None
+    stream: int | None = None
 
     def __post_init__(self) -> None:
         if self.tokens.shape != self.targets.shape or self.tokens.ndim != 2:
             raise DataError(f"tokens {self.tokens.shape} and targets {self.targets.shape} must both be [N, W]")
         if self.puzzles is not None and self.puzzles.shape != self.tokens.shape[:1]:
             raise DataError(f"puzzles {self.puzzles.shape} must be [N] for {len(self.tokens)} windows")
+        if self.stream is not None and len(self.tokens) % self.stream:
+            raise DataError(f"{len(self.tokens)} windows make no whole streams of {self.stream}")
         for array in (self.tokens, self.targets, self.puzzles):
             if array is not None:
                 array.setflags(write=False)
@@ -103,6 +107,11 @@ class TaskData:
     def train_rows(self) -> Sequence[int]:
         """How many windows each section of an epoch has; every epoch has the same."""
         return [len(self.splits["train"])]
+
+    @property
+    def stream(self) -> int | None:
+        """How many windows each stream has; None where a split is one stream."""
+        return None
 
     @property
     def train_window(self) -> int:

@@ -82,6 +82,11 @@ class Generated(Task):
         return {}
 
     @property
+    def stream(self) -> int | None:
+        """How many rows make a stream, where they are windows of streams; a section then holds whole ones."""
+        return None
+
+    @property
     def renews(self) -> bool:
         """Whether the training rows of one epoch are not those of another."""
         return self.fresh
@@ -101,10 +106,11 @@ class Generated(Task):
         found: list[Split] = []
         for number, section in enumerate(self.sections()[name]):
             words = Words(self.seed, self.kind, name, number, *key)
-            blocks = [min(_BLOCK, section.rows - at) for at in range(0, section.rows, _BLOCK)]
+            most = _BLOCK - _BLOCK % (self.stream or 1)
+            blocks = [min(most, section.rows - at) for at in range(0, section.rows, most)]
             tokens, targets = zip(*(self.draw(words, section, name, rows) for rows in blocks), strict=True)
             puzzles = np.zeros(section.rows, np.int32) if self.puzzles else None
-            found.append(Split(np.concatenate(tokens), np.concatenate(targets), puzzles))
+            found.append(Split(np.concatenate(tokens), np.concatenate(targets), puzzles, self.stream))
         return found
 
     @property
@@ -136,7 +142,8 @@ class Generated(Task):
 
     def _witness(self, number: int) -> tuple[Ids, Ids]:
         section = self.sections()["train"][number]
-        return self.draw(Words(self.seed, self.kind, "witness", number), section, "train", _WITNESSES)
+        rows = _WITNESSES - _WITNESSES % (self.stream or 1) or self.stream or 1
+        return self.draw(Words(self.seed, self.kind, "witness", number), section, "train", rows)
 
     def _headline(self, splits: Mapping[str, Split]) -> str:
         train = sum(section.rows for section in self.sections()["train"])
@@ -155,6 +162,11 @@ class GeneratedData(TaskData):
     def train_rows(self) -> Sequence[int]:
         """How many rows each section of an epoch has."""
         return [section.rows for section in self.task.sections()["train"]]
+
+    @property
+    def stream(self) -> int | None:
+        """How many rows make a stream."""
+        return self.task.stream
 
     @property
     def train_window(self) -> int:
@@ -196,7 +208,7 @@ def _joined(sections: Sequence[Split]) -> Split:
     tokens = np.concatenate([padded(section.tokens, 0) for section in sections])
     targets = np.concatenate([padded(section.targets, IGNORE) for section in sections])
     puzzles = [section.puzzles for section in sections if section.puzzles is not None]
-    return Split(tokens, targets, np.concatenate(puzzles) if puzzles else None)
+    return Split(tokens, targets, np.concatenate(puzzles) if puzzles else None, sections[0].stream)
 
 
 def _record(split: Split) -> dict[str, Any]:

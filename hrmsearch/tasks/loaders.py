@@ -1,8 +1,10 @@
 """Loaders: the order in which windows reach a model, and what its state forgets before each batch.
 
 `shuffled` deals the windows in a new order each epoch. `contiguous` reads B streams side by side: row b of a batch
-continues row b of the batch before it, which is what state of lifetime `stream` needs. Ours, not the literature's: an
-order is a pure function of (seed, epoch), so a run resumes from two integers, and both loaders score the same targets.
+continues row b of the batch before it, which is what state of lifetime `stream` needs. Where a split says how many
+windows its streams have, a row reads whole streams and forgets between them; otherwise the split is one long text, cut
+into as many streams as there are rows. Ours, not the literature's: an order is a pure function of (seed, epoch), so a
+run resumes from two integers, and both loaders score the same targets.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,17 +38,26 @@ def train_batches(
     A batch holds windows of one section; `shuffled` mixes the batches of several. Raises DataError for an unknown
     loader, fewer windows than contiguous rows, several contiguous sections, or a start outside the epoch.
     """
-    return _deal(sections, _plan(loader, [len(section) for section in sections], batch, seed, epoch), start)
+    rows = [len(section) for section in sections]
+    return _deal(sections, _plan(loader, rows, batch, seed, epoch, sections[0].stream), start)
 
 
-def train_batch_rows(rows: Sequence[int], loader: str, batch: int) -> list[int]:
-    """Return the rows of each batch of an epoch over sections of so many windows; in no order, where it is shuffled."""
-    return [len(windows) for _, windows in _plan(loader, rows, batch, 0, 0)]
+def train_batch_rows(rows: Sequence[int], loader: str, batch: int, stream: int | None = None) -> list[int]:
+    """Return the rows of each batch of an epoch over sections of so many windows; in no order, where it is shuffled.
+
+    stream: windows of each stream, where the sections have streams of their own.
+    """
+    return [len(windows) for _, windows in _plan(loader, rows, batch, 0, 0, stream)]
 
 
 def eval_batches(split: Split, loader: str, batch: int) -> Iterator[Batch]:
-    """Yield every window once, in document order: one row (`contiguous`, a single stream) or `batch` rows at a time."""
+    """Yield every window once: `batch` rows at a time, or one row where a `contiguous` split is a single stream.
+
+    In document order, but for streams that are read side by side.
+    """
     _check(loader, batch)
+    if loader == "contiguous" and split.stream is not None:
+        return _deal([split], _side_by_side(len(split), split.stream, batch), 0)
     return _deal([split], _in_turn(0, np.arange(len(split)), 1 if loader == "contiguous" else batch), 0)
 
 
@@ -55,7 +66,8 @@ def order(seed: int, epoch: int, count: int, *key: str | int) -> NDArray[np.intp
     return Words(seed, "order", epoch, *key).order(count)
 
 
-def _shuffled(rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
+def _shuffled(rows: Sequence[int], batch: int, seed: int, epoch: int, stream: int | None) -> Plan:
+    del stream
     dealt = [_in_turn(i, order(seed, epoch, n, *([i] if i else [])), batch) for i, n in enumerate(rows)]
     if len(dealt) == 1:
         return dealt[0]
@@ -63,11 +75,13 @@ def _shuffled(rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
     return [mixed[i] for i in order(seed, epoch, len(mixed), "batches")]
 
 
-def _contiguous(rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
+def _contiguous(rows: Sequence[int], batch: int, seed: int, epoch: int, stream: int | None) -> Plan:
     del seed, epoch  # a document has one order
     if len(rows) > 1:
         raise DataError("windows of several lengths are no stream; use the loader 'shuffled'")
     (count,) = rows
+    if stream is not None:
+        return _side_by_side(count, stream, batch)
     if count < batch:
         raise DataError(
             f"the text has {count} windows, fewer than the {batch} rows of a batch: "
@@ -78,12 +92,21 @@ def _contiguous(rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
     return [(0, windows) for windows in streams.T]
 
 
-_PLANS: dict[str, Callable[[Sequence[int], int, int, int], Plan]] = {"shuffled": _shuffled, "contiguous": _contiguous}
+def _side_by_side(count: int, stream: int, batch: int) -> Plan:
+    """Return the windows of `batch` streams at a time, the last ones perhaps fewer."""
+    streams = np.arange(count).reshape(-1, stream)
+    return [(0, windows) for i in range(0, len(streams), batch) for windows in streams[i : i + batch].T]
 
 
-def _plan(loader: str, rows: Sequence[int], batch: int, seed: int, epoch: int) -> Plan:
+_PLANS: dict[str, Callable[[Sequence[int], int, int, int, int | None], Plan]] = {
+    "shuffled": _shuffled,
+    "contiguous": _contiguous,
+}
+
+
+def _plan(loader: str, rows: Sequence[int], batch: int, seed: int, epoch: int, stream: int | None) -> Plan:
     _check(loader, batch)
-    return _PLANS[loader](rows, batch, seed, epoch)
+    return _PLANS[loader](rows, batch, seed, epoch, stream)
 
 
 def _check(loader: str, batch: int) -> None:
@@ -106,7 +129,8 @@ def _deal(sections: Sequence[Split], plan: Plan, start: int) -> Iterator[Batch]:
 def _batch(sections: Sequence[Split], plan: Plan, index: int) -> Batch:
     section, windows = plan[index]
     before, last = plan[index - 1] if index else (section, windows[:0])
-    # State has one row per batch row, so another number of rows cannot take it over.
-    continues = before == section and len(last) == len(windows)
     split = sections[section]
+    begins = split.stream is not None and windows[0] % split.stream == 0
+    # State has one row per batch row, so another number of rows cannot take it over.
+    continues = before == section and len(last) == len(windows) and not begins
     return Batch(split.rows(windows), Lifetime.WINDOW if continues else Lifetime.STREAM)

@@ -104,7 +104,7 @@ class Plan:
     @cached_property
     def epoch_steps(self) -> int:
         """Optimiser steps in an epoch."""
-        return updates_per_epoch(self.data.train_rows, self.graph.nest, self.batch)
+        return updates_per_epoch(self.data.train_rows, self.graph.nest, self.batch, self.data.stream)
 
     @property
     def steps(self) -> int:

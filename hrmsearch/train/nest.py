@@ -78,10 +78,11 @@ def updates(group_size: int, nest: Nest) -> int:
     return 1 if nest.step == "window" or unit == "windows" else -(-group_size * nest.passes // length)
 
 
-def updates_per_epoch(rows: Sequence[int], nest: Nest, batch: int) -> int:
+def updates_per_epoch(rows: Sequence[int], nest: Nest, batch: int, stream: int | None = None) -> int:
     """Return how many optimiser steps an epoch over sections of so many windows takes with `batch` rows at a time.
 
-    Every epoch takes the same. Raises DataError where a group would need windows of several sections.
+    stream: windows of each stream, where the sections have streams of their own. Every epoch takes the same number.
+    Raises DataError where a group would need windows of several sections.
     """
     if nest.halt is not None:
         # rows take new samples as they halt; an epoch is as many steps as its samples make batches
@@ -91,6 +92,6 @@ def updates_per_epoch(rows: Sequence[int], nest: Nest, batch: int) -> int:
     # batches without tokens: a group depends on their rows only
     dealt = (
         Batch({"tokens": np.empty((count, 0), np.int32)}, Lifetime.WINDOW)
-        for count in train_batch_rows(rows, nest.loader, batch)
+        for count in train_batch_rows(rows, nest.loader, batch, stream)
     )
     return sum(updates(len(group), nest) for group in groups(dealt, group_length(nest)))

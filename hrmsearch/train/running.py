@@ -109,7 +109,7 @@ def _started(job: Job, trainer: Trainer, *, resumed: bool) -> SeedStarted:
         params=plan.params,
         flops=plan.batch_flops,
         epochs=plan.spec.train.all_epochs,
-        batches=len(train_batch_rows(plan.data.train_rows, plan.graph.nest.loader, plan.batch)),
+        batches=len(train_batch_rows(plan.data.train_rows, plan.graph.nest.loader, plan.batch, plan.data.stream)),
         steps=plan.steps,
         step=trainer.progress.step,
     )

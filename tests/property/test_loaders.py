@@ -143,3 +143,29 @@ def test_sections_are_no_stream() -> None:
     nest = Nest(1, ("windows", 2), "span", "shuffled", True, 4)
     with pytest.raises(DataError, match=r"windows of several lengths cannot share a span; use nest.backprop in passes"):
         updates_per_epoch([4, 4], nest, 2)
+
+
+@given(st.integers(1, 9), st.integers(1, 6), rows, st.sampled_from(["train", "eval"]))
+def test_rows_read_whole_streams_and_forget_between_them(streams: int, stream: int, batch: int, how: str) -> None:
+    ids = np.arange(streams * stream * 3, dtype=np.int32).reshape(-1, 3)
+    split = Split(ids, ids + 1, stream=stream)
+    dealt = (
+        train_batches([split], "contiguous", batch, 0, 0)
+        if how == "train"
+        else eval_batches(split, "contiguous", batch)
+    )
+    batches = list(dealt)
+    assert np.array_equal(np.sort(stacked(batches), axis=0), ids)
+    assert [len(b.arrays["tokens"]) for b in batches] == train_batch_rows([len(ids)], "contiguous", batch, stream)
+    for i, one in enumerate(batches):
+        begins = i % stream == 0
+        assert one.reset == (Lifetime.STREAM if begins else Lifetime.WINDOW)
+        first = one.arrays["tokens"][:, 0] // 3
+        assert begins == bool(np.all(first % stream == 0))
+        assert begins or np.array_equal(batches[i - 1].arrays["targets"][:, -1], one.arrays["tokens"][:, 0])
+
+
+def test_a_part_of_a_stream_is_an_error() -> None:
+    ids = np.zeros((5, 3), np.int32)
+    with pytest.raises(DataError, match="5 windows make no whole streams of 2"):
+        Split(ids, ids, stream=2)
