@@ -20,7 +20,7 @@ from hrmsearch.ir.graph import Graph, keyed_params
 from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.types import DType, Type
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
-from hrmsearch_torch import kernels, optimizer
+from hrmsearch_torch import kernels, optimizer, ranks
 from hrmsearch_torch.devices import DTYPES, pick
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
@@ -64,8 +64,12 @@ class TorchExecutable(ParamFiles):
 
     @property
     def _captures(self) -> bool:
-        """Whether train steps are captured: launches are what a small model's step waits for on a GPU."""
-        return self.device.type == "cuda" and self._optimizer is not None and self.options.capture
+        """Whether train steps are captured: launches are what a small model's step waits for on a GPU.
+
+        Ranks that train together exchange gradients in between, which no capture holds.
+        """
+        alone = ranks.count() == 1
+        return self.device.type == "cuda" and self._optimizer is not None and self.options.capture and alone
 
     def _module(self) -> torch.nn.Module:
         """Return the module; tables are built in the run's precision, and the caller's random state is left alone."""
@@ -284,7 +288,9 @@ class TorchExecutable(ParamFiles):
         if self._optimizer is None or training is None:
             raise BackendError("compiled without training options: there is no rule to update by")
         params = [param for param in self._dense.values() if param.grad is not None]
-        norm = torch.nn.utils.get_total_norm([param.grad for param in params if param.grad is not None])
+        gradients = [param.grad for param in params if param.grad is not None]
+        ranks.average(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
         if training.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(params, training.clip, norm)
         self._optimizer.step(lr)

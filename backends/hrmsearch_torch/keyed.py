@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hrmsearch.errors import BackendError
 from hrmsearch.runtime import KeyedRule, Training
+from hrmsearch_torch import ranks
 from hrmsearch_torch.graphs import DeviceCall
 from hrmsearch_torch.rules import apply
 
@@ -18,7 +19,8 @@ from hrmsearch_torch.rules import apply
 class KeyedTables:
     """The keyed tables of a graph, and the keys that occurred since the last update.
 
-    A table's gradient is that of a gather, so rows with one key have theirs added up. inputs: by path of a table, the
+    A table's gradient is that of a gather, so rows with one key have theirs added up; those of other ranks join them
+    before the rule sees any. inputs: by path of a table, the
     input with its keys.
     """
 
@@ -42,19 +44,28 @@ class KeyedTables:
 
     @torch.no_grad()
     def step(self, lr: float | torch.Tensor) -> None:
-        """Move the rows that occurred and have a gradient; forget both."""
-        for path, keys in self.keys.items():
-            table, rule = self._tables[path], self._rules.get(path)
-            if table.grad is None:
+        """Move the rows that occurred, in any rank, and have a gradient; forget both."""
+        for path, table in self._tables.items():
+            keys, gradients = self._moving(path)
+            if not len(keys):
                 continue
+            rule = self._rules.get(path)
             if rule is None:
                 raise BackendError(f"{path}: compiled without a rule to move the rows of this table by")
             scalars = (lr * rule.rate, rule.decay, 1.0)
             # a key that occurs twice writes the same row twice
-            (moved,) = apply(rule.rule, [table[keys], table.grad[keys]], scalars)
+            (moved,) = apply(rule.rule, [table[keys], gradients], scalars)
             table[keys] = moved
             table.grad = None
         self.forget()
+
+    def _moving(self, path: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the keys whose rows move, and their gradients; alone, a key stands as often as it occurred."""
+        table, seen = self._tables[path], self._seen[path]
+        if not seen or table.grad is None:
+            none = torch.zeros(0, dtype=torch.int64, device=table.device)
+            return ranks.merged(none, table)
+        return ranks.merged(torch.cat(seen), table.grad)
 
     def forget(self) -> None:
         """Forget every key."""
