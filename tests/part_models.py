@@ -69,6 +69,7 @@ MIXERS = {
     "hl_kernel": alone("kind: hl_kernel, period: 2, cycles: 2"),
     "hl_kernel complex": alone("kind: hl_kernel, period: 2, channels: complex, order: simultaneous"),
     "hl_kernel gated": alone("kind: hl_kernel, gated: true, discretize: bilinear"),
+    "hrm_state": alone("kind: hrm_state, period: 3"),
     "mlstm": alone("kind: mlstm, heads: 2, width: 4, block: 2, conv: 2"),
     "mlstm in chunks": alone("kind: mlstm, heads: 1, width: 4, conv: none, chunk: 2, start: zero"),
     "s4d": alone("kind: s4d, state: 4"),

@@ -74,7 +74,7 @@ class Cube(Memory):
         return self._output(b, x, recall), self._written(b, state, x, recall, write)
 
     def confidence(self, b: Builder, state: State, x: Value) -> Value:
-        """Return how like the pairs are that each token reads, compute[B, T]."""
+        """Return how sure the memory is of what each token finds."""
         return b.cast(self.recall(b, state, x).confidence, x.type.dtype)
 
     def _output(self, b: Builder, x: Value, recall: Recall) -> Value:
@@ -96,7 +96,9 @@ class Cube(Memory):
         found = b.einsum("B T M, B M V -> B T V", weights, state["values"], name="found")
         return Recall(found, confidence, chosen)
 
-    def _written(self, b: Builder, state: State, x: Value, recall: Recall, write: Value | None) -> dict[str, Value]:
+    def _written(
+        self, b: Builder, state: State, x: Value, recall: Recall, write: Value | None = None
+    ) -> dict[str, Value]:
         tokens = Type(DType.BOOL, x.type.axes[:2])
         allowed = b.full(1.0, tokens) if write is None else b.broadcast(write, tokens)
         written, held = allowed, dict(state)

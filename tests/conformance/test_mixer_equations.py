@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from hrmsearch.blocks.hl_kernel import HLKernel
+from hrmsearch.blocks.hrm_state import HRMState
 from hrmsearch.blocks.mlstm import MLSTM
 from hrmsearch.blocks.s4d import S4D
 from hrmsearch.blocks.slstm import SLSTM
@@ -285,3 +286,42 @@ def fresh(array: Array, row: int) -> Array:
     array = array.copy()
     array[row] = 0.0
     return array
+
+
+# -- the state of two levels -------------------------------------------------------------------------------------------
+
+
+def hrm_state(p: Arrays, x: Array, s: Arrays, write: Array, period: int) -> dict[str, Array]:
+    """L at every token that is written, H where it is the last of a period."""
+    low, high, clock = (s[f"{name}0"].copy() for name in ("z_L", "z_H", "clock"))
+    drive, gate = x @ p["w_in"], sigmoid(x @ p["w_gate"])
+    keep_l, keep_h = (sigmoid(x @ p[f"w_{level}"] + p[f"b_{level}"]) for level in "LH")
+    outputs = np.zeros_like(x)
+    for row in range(len(x)):
+        for t in range(x.shape[1]):
+            fast, slow = low[row], high[row]
+            fast = keep_l[row, t] * fast + (1 - keep_l[row, t]) * np.tanh(drive[row, t] + p["coupling_L"] * slow)
+            due = clock[row, 0] + 1 == period
+            if due:
+                slow = keep_h[row, t] * slow + (1 - keep_h[row, t]) * np.tanh(p["coupling_H"] * fast)
+            outputs[row, t] = gate[row, t] * (p["read_L"] * fast + p["read_H"] * slow)
+            if write[row, t]:
+                low[row], high[row], clock[row] = fast, slow, 0 if due else clock[row] + 1
+    return {"out": outputs @ p["w_o"], "z_L1": low, "z_H1": high, "clock1": clock}
+
+
+@settings(max_examples=20)
+@given(SHAPES, st.integers(1, 4), st.integers(1, 3), SEEDS)
+def test_the_state_of_two_levels_is_its_equations(shape: tuple[int, int], dim: int, period: int, seed: int) -> None:
+    rows, tokens = shape
+    rng, mixer = np.random.default_rng(seed), HRMState(period=period)
+    alone = streamed(mixer, dim, write=True)
+    params = alone.params(seed, 0.5)
+    states = {f"{name}0": rng.uniform(-1, 1, (rows, dim)) for name in ("z_L", "z_H")}
+    clock = np.repeat(rng.integers(0, period, (rows, 1)).astype(np.float64), dim, 1)
+    x, write = rng.normal(size=(rows, tokens, dim)), rng.random((rows, tokens)) < 0.8
+    held = {**states, "clock0": clock}
+    wanted = hrm_state(params, x, held, write, period)
+    for backend, got in alone.everywhere(params, {"x": x, "write": write, **held}):
+        assert np.abs(got["z_L1"]).max() <= 1 >= np.abs(got["z_H1"]).max(), backend
+        close(got, wanted)

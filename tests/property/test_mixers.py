@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import hrmsearch as hs
 from hrmsearch.analyses import validate
 from hrmsearch.blocks.hl_kernel import HLKernel
+from hrmsearch.blocks.hrm_state import HRMState
 from hrmsearch.blocks.mlstm import MLSTM
 from hrmsearch.blocks.recurrent import Recurrent
 from hrmsearch.blocks.s4d import S4D
@@ -29,6 +30,7 @@ MIXERS: dict[str, Callable[[], Recurrent]] = {
     "hl_kernel": lambda: HLKernel(period=3, cycles=2),
     "hl_kernel complex": lambda: HLKernel(period=2, channels="complex", order="simultaneous", inject=("L", "H")),
     "hl_kernel gated": lambda: HLKernel(cycles=2, gated=True, discretize="bilinear", timescale=(0.5, 8.0)),
+    "hrm_state": lambda: HRMState(period=3),
     "mlstm": lambda: MLSTM(heads=2, width=8),
     "mlstm in chunks": lambda: MLSTM(heads=2, width=8, block=2, chunk=3),
     "mlstm by tokens": lambda: MLSTM(heads=1, width=8, conv=None, chunk=1, start="zero"),
@@ -36,7 +38,7 @@ MIXERS: dict[str, Callable[[], Recurrent]] = {
     "s4d bilinear": lambda: S4D(state=6, discretize="bilinear", init="inv", form="chunk"),
 }
 #: those whose recurrence is one over lanes, which a generated kernel can run
-LANES = ("slstm", "slstm without conv", "hl_kernel", "hl_kernel complex", "hl_kernel gated", "s4d")
+LANES = ("slstm", "slstm without conv", "hl_kernel", "hl_kernel complex", "hl_kernel gated", "hrm_state", "s4d")
 mixers = pytest.mark.parametrize(
     ("name", "engine"), [(name, engine) for name in MIXERS for engine in ENGINES if engine == "torch" or name in LANES]
 )

@@ -16,6 +16,8 @@ EXPECTED = {
     "slstm": [],
     "mlstm": [],
     "xlstm_hrm": [],
+    "hrm_state": [],
+    "cube": [],
     "s4d": [],
     "hl_kernel": [],
     "hl_kernel_gated": [],
