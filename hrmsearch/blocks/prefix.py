@@ -47,7 +47,7 @@ class Prefix(Module, family="memory"):
     @classmethod
     def _is_keyed(cls, lifetime: Any) -> Any:
         if isinstance(lifetime, str):
-            message = f"a keyed table outlives every {lifetime}, and its keys alone say what is read"
+            message = "a keyed table outlives passes, windows and streams, and its keys alone say what is read"
             raise FieldProblem(f"{message}; leave this out, or say {{keyed: puzzle}}")
         return lifetime
 

@@ -24,7 +24,11 @@ def spec_of(memory: str) -> str:
         (f"at: input, {INFINI}, lifetime: {{keyed: puzzle}}", "lifetime", "written by tokens, not looked up by key"),
         (f"at: prepend, {SLSTM}", "at", "what is prepended is looked up by key, and this is not"),
         ("at: input, kind: puzzle, optimizer: {lr: 0.1}", "at", "it stands at 'prepend'"),
-        ("at: prepend, kind: puzzle, optimizer: {lr: 0.1}, lifetime: stream", "lifetime", "outlives every stream"),
+        (
+            "at: prepend, kind: puzzle, optimizer: {lr: 0.1}, lifetime: stream",
+            "lifetime",
+            "outlives passes, windows and streams",
+        ),
         ("at: prepend, kind: puzzle, optimizer: {lr: 0.1}, commit: last_pass", "commit", "is written by its optimizer"),
     ],
 )
