@@ -21,9 +21,14 @@ class Range:
         """Return the interval around both."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
+    def __str__(self) -> str:
+        return f"[{self.low:.6g}, {self.high:.6g}]"
+
 
 ANY = Range()
 SIZE = Range(-1.0, 1.0)
+#: of truth values
+TRUTH = Range(0.0, 1.0)
 
 
 def _exp(x: float) -> float:
@@ -48,7 +53,10 @@ _MONOTONE: Mapping[str, Callable[[float], float]] = {
     "erf": math.erf,
 }
 # results that are bounded whatever goes in
-_BOUNDED: Mapping[str, Range] = {"sin": SIZE, "cos": SIZE, "sign": SIZE}
+_BOUNDED: Mapping[str, Range] = {
+    **dict.fromkeys(("sin", "cos", "sign"), SIZE),
+    **dict.fromkeys(("less", "equal", "and", "or", "not"), TRUTH),
+}
 
 
 def elementwise(kind: str, operands: Sequence[Range]) -> Range:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from hrmsearch.analyses.domain import Domain, Site
-from hrmsearch.analyses.ranges import ANY, SIZE, Range, elementwise
+from hrmsearch.analyses.ranges import ANY, SIZE, TRUTH, Range, elementwise
 from hrmsearch.ir.graph import Op, Value
 from hrmsearch.ir.ops import lookup
 from hrmsearch.ir.ops.table import same_flow
+from hrmsearch.ir.types import DType
 
 # an entry of the result is the entry of the operand at the same indices
 _TRANSPARENT = frozenset({"broadcast", "transpose", "detach"})
@@ -87,7 +88,7 @@ class Terms(Domain[Term]):
             return self.pointwise(term.kind, [self.at(arg, axis, index) for arg in term.args])
         return self.make("entry", (axis, index), (term,), rest, term.range)
 
-    def _unknown(self, axes: Sequence[str] = (), within: Range = ANY) -> Term:
+    def unknown(self, axes: Sequence[str] = (), within: Range = ANY) -> Term:
         """Return a term that equals no other."""
         return Term("unknown", "", (), tuple(axes), within)
 
@@ -100,7 +101,8 @@ class Terms(Domain[Term]):
             return self.constant(attrs["value"])
         counts = op.kind == "const" and attrs["rule"] == "iota"
         key = site.path(op) if op.kind == "param" else _key(op)
-        return self.make(op.kind, key, (), op.result.type.names, Range(0.0) if counts else ANY)
+        known = TRUTH if op.result.type.dtype == DType.BOOL else ANY
+        return self.make(op.kind, key, (), op.result.type.names, Range(0.0) if counts else known)
 
     def restored(self, state: Op, start: Term) -> Term:
         """Return a state that may hold anything, for later passes read what earlier ones left."""
@@ -112,13 +114,13 @@ class Terms(Domain[Term]):
         if op.kind == "linear_scan":
             _, found = self.transitions.setdefault(site.of(op.place), (op, []))
             found.extend(operands[:1] if operands[0] not in found else ())
-            return self._unknown(names)
+            return self.unknown(names)
         if op.kind in _TRANSPARENT or (op.kind == "cast" and _between_floats(op)):
             return operands[0]
         if row.flow is same_flow and not row.attrs:
             return self.pointwise(op.kind, operands)
         if op.kind == "dropout":
-            return self._unknown(names)
+            return self.unknown(names)
         if op.kind == "concat":
             return self._joined(op, operands)
         return self.make(op.kind, _key(op), operands, names, _range(op, operands))
@@ -135,25 +137,25 @@ class Terms(Domain[Term]):
 
     def join(self, first: Term, second: Term) -> Term:
         """Return what may be either."""
-        return first if first is second else self._unknown((), first.range.around(second.range))
+        return first if first is second else self.unknown((), first.range.around(second.range))
 
     # a scan's body runs once, over values that stand for all positions; nothing that leaves it equals what is inside
 
     def tie(self, scan: Op, start: Sequence[Term]) -> list[Term]:
         """Return carries that may be anything."""
-        return [self._unknown(value.type.names) for value in scan.operands[: len(start)]]
+        return [self.unknown(value.type.names) for value in scan.operands[: len(start)]]
 
     def sliced(self, scan: Op, value: Term) -> Term:
         """Return an entry along the scan's axis."""
-        return self._unknown(value.axes, value.range)
+        return self.unknown(value.axes, value.range)
 
     def stacked(self, scan: Op, value: Term) -> Term:
         """Return the stack of a value over all positions."""
-        return self._unknown((*value.axes, scan.attrs["axis"]), value.range)
+        return self.unknown((*value.axes, scan.attrs["axis"]), value.range)
 
     def last(self, scan: Op, value: Term) -> Term:
         """Return a value at the last position."""
-        return self._unknown(value.axes, value.range)
+        return self.unknown(value.axes, value.range)
 
 
 def _key(op: Op) -> str:

@@ -99,9 +99,23 @@ class Builder:
         type_ = Type(DType.COMPUTE, tuple(axes))
         return self.append(Op("param", (), attrs, place=self.place), path.replace(".", "_"), type_).result
 
-    def state(self, path: str, type: Type, start: Value, reset: Value, *, lifetime: str, commit: str) -> Value:
-        """Declare a state leaf: the carried value, with `start` in the rows where `reset` reaches its lifetime."""
-        attrs = {"path": path, "lifetime": lifetime, "commit": commit}
+    def state(
+        self,
+        path: str,
+        type: Type,
+        start: Value,
+        reset: Value,
+        *,
+        lifetime: str,
+        commit: str,
+        within: tuple[float, float] | None = None,
+    ) -> Value:
+        """Declare a state leaf: the carried value, with `start` in the rows where `reset` reaches its lifetime.
+
+        within: the range that its entries are promised to stay in.
+        """
+        attrs: dict[str, Any] = {"path": path, "lifetime": lifetime, "commit": commit}
+        attrs |= {} if within is None else {"within": list(within)}
         name = path.rpartition(".")[2]
         return self.append(Op("state", (start, reset), attrs, place=self.place), name, type).result
 

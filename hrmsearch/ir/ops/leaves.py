@@ -27,13 +27,15 @@ def _state(op: Op, _functions: Functions) -> Sequence[Type]:
     require(reset.type.names == ("B",), op, "reset has one entry per row")
     require(op.result.type.names[:1] == ("B",), op, "a state has a row axis first")
     Lifetime.of(op.attrs["lifetime"])
+    low, high = op.attrs.get("within", (0.0, 0.0))
+    require(low <= high, op, "a promised range is not empty")
     require(op.attrs["commit"] in ("every_pass", "last_pass"), op, "commit is every_pass or last_pass")
     return [op.result.type]
 
 
 declare(OpDef("input", _declared, attrs=frozenset({"name"}), declared=True, differentiable=False))
 declare(OpDef("param", _param, attrs=frozenset({"path", "init", "trainable", "keyed"}), declared=True))
-declare(OpDef("state", _state, same_flow, frozenset({"path", "lifetime", "commit"}), declared=True))
+declare(OpDef("state", _state, same_flow, frozenset({"path", "lifetime", "commit", "within"}), declared=True))
 
 
 def _full(op: Op, shape: tuple[int, ...]) -> Array:
