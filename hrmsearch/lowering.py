@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hrmsearch.blocks.asked import Asked
-from hrmsearch.blocks.base import Core, Head, Layer, Leaf, QHead, Ran, State, below, inside
+from hrmsearch.blocks.base import COST, Core, Head, Layer, Leaf, QHead, Ran, State, below, inside
 from hrmsearch.blocks.memory import Memory, Placed
 from hrmsearch.blocks.prefix import Prefix
 from hrmsearch.errors import FieldError
@@ -61,6 +61,10 @@ def _as_outputs(prefix: str, left: Mapping[str, Value], states: Collection[str])
     return {f"{TELEMETRY}{prefix}.{name}": value for name, value in left.items() if name not in states}
 
 
+def _is_cost(path: str) -> bool:
+    return path.rpartition(".")[2] == COST
+
+
 _Step = Callable[[Builder, Value, State], tuple[Value, Mapping[str, Value]]]
 
 
@@ -110,6 +114,7 @@ class _Lowering:
         self.given: Mapping[str, Value] | None = None
         self.candidates = self.graph.candidates
         self.told: dict[str, Value] = {}
+        self.costs: list[Value] = []
         self._model(trace)
         self.asked.check()
         check_trained(self.graph)
@@ -221,7 +226,9 @@ class _Lowering:
         """Take what a part left: candidates of its states, and what it told, unless it runs ahead."""
         self.candidates |= below(prefix, {name: left[name] for name in states})
         if self.given is None:
-            self.told |= _as_outputs(prefix, left, states)
+            told = _as_outputs(prefix, left, states)
+            self.told |= {path: value for path, value in told.items() if not _is_cost(path) or self.asked(COST)}
+            self.costs += [value for path, value in told.items() if _is_cost(path)]
 
     def _core(self, x: Value, trace: bool) -> Ran:
         core = self.model.core
@@ -333,6 +340,8 @@ class _Lowering:
             if halting:
                 mean, *more = loss.call(self.b, "loss", mean, logits, targets, *halting, method="halting", place="loss")
                 totals = [mean] * len(totals)
+            for cost in self.costs:
+                totals = [total + self.b.mean(cost, "B") for total in totals]
         names = ("right", "halt_loss", "continue_loss", "continue_target")
         losses = (phase.loss for phase in self.graph.nest.phases)
         self.graph.outputs |= dict(zip(losses, totals, strict=True))

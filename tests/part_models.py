@@ -93,6 +93,9 @@ MODELS = {
     "stack of stacks": stack(
         f"kind: stack, norm: {{kind: layer, bias: true}}, blocks: [{{{ATTENTION}, ffn: {{kind: geglu, width: 3}}}}]"
     ),
+    "stack that skips": model(
+        f"kind: stack, layers: 3, blocks: [{{{ATTENTION}}}], skip: {{bias: 0.0, init: {{normal: 1.0}}, cost: 1.0}}"
+    ),
     "autoencoder": stack(ATTENTION, "kind: autoencoder, read: last"),
     "infini": stack(ATTENTION, memory=f"at: input, {INFINI}"),
     "infini by the delta rule": stack(

@@ -35,6 +35,9 @@ class Leaf:
 
 
 State = Mapping[str, Value]
+
+#: what a part tells under this name, wide[B] with gradient, the loss is charged for, row by row
+COST = "ponder_cost"
 T = TypeVar("T")
 
 
@@ -75,8 +78,12 @@ class Teller(Module):
 
 
 def _reading(b: Builder, value: Value) -> Value:
-    wide = b.cast(b.op("detach", value), DType.WIDE)
-    over = value.type.names[1:]
+    return row_mean(b, b.op("detach", value))
+
+
+def row_mean(b: Builder, value: Value) -> Value:
+    """Return the mean over all axes but that of rows, wide[B]."""
+    wide, over = b.cast(value, DType.WIDE), value.type.names[1:]
     return b.mean(wide, *over) if over else wide
 
 
@@ -134,7 +141,20 @@ class Norm(Module, family="norm"):
 
 
 class Block(Layer, family="block"):
-    """A residual block: (B, T, D) -> (B, T, D)."""
+    """A residual block: (B, T, D) -> (B, T, D).
+
+    A block that a token may skip is its two halves, one after the other: `mixed`, what it reads of other tokens, and
+    `settled`, what it makes of that at each token by itself. A kind that has no such second half leaves both alone.
+    """
+
+    def mixed(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
+        """Return what the block reads along the sequence, like the stream, and what it leaves."""
+        return self.step(b, x, state)
+
+    def settled(self, b: Builder, x: Value, mixed: Value) -> Value:
+        """Return the new stream from the old one and `mixed`, token by token."""
+        del b, x
+        return mixed
 
 
 class Embed(Module, family="embed"):

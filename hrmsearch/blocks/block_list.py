@@ -7,7 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from hrmsearch.blocks.base import Block, Leaf, Norm, State, below, inside
+from hrmsearch.blocks.base import COST, Block, Leaf, Norm, State, below, call_with_state, inside
+from hrmsearch.blocks.skipping import Halting, Skip, settle
 from hrmsearch.ir import Builder, Value
 from hrmsearch.spec.fields import OrNone
 from hrmsearch.spec.problems import FieldProblem
@@ -39,12 +40,15 @@ class BlockList(Part):
     blocks: by kind, each with where it stands: `{kind: residual, repeat: 7, mixer: ..}`. layers: how many blocks there
     are in all, by default one pattern and the blocks with positions. norm: after the last block; residual blocks leave
     the stream as large as it grew, so they want one. Seven in eight layers of one kind are `repeat: 7` and `repeat: 1`
-    over `layers: 16`, or a block with `positions: [1, 9]` while another fills the rest.
+    over `layers: 16`, or a block with `positions: [1, 9]` while another fills the rest. skip: lets tokens halt on the
+    way, from the second layer on.
     """
 
     blocks: tuple[Annotated[Block, Choice("block", beside=Where)], ...] = Field(min_length=1)
     layers: Annotated[int, Field(ge=1, le=_MOST)] | None = None
     norm: Annotated[Annotated[Norm, Choice("norm", "rms")] | None, OrNone()] = None
+    # an absent one leaves the resolved spec, and so its hash, as it was
+    skip: Skip | None = None
 
     @model_validator(mode="after")
     def _layers_fit(self) -> Self:
@@ -56,6 +60,8 @@ class BlockList(Part):
                     message = f"there are {count} layers, so the last one is {count - 1}"
                     raise FieldProblem(message, "blocks", number, "positions", i)
         _fill(count, len(taken), len(self._pattern))
+        if self.skip is not None and count < 2:
+            raise FieldProblem("the first layer is for every token; there is no second one to skip", "skip")
         return self
 
     def _taken(self) -> dict[int, int]:
@@ -93,9 +99,13 @@ class BlockList(Part):
         return alone(self.blocks[number], Where), f"blocks[{number}]"
 
     def told(self, b: Builder) -> tuple[str, ...]:
-        """Return what the blocks tell, by layer."""
+        """Return what the blocks tell, by layer, and what is told of tokens that halt."""
         layers = range(len(self.sequence))
-        return tuple(f"{layer}.{name}" for layer in layers for name in self._block(layer)[0].told(b))
+        found = [f"{layer}.{name}" for layer in layers for name in self._block(layer)[0].told(b)]
+        if self.skip is not None:
+            found += [name for name in ("ponder", *(f"open_{layer}" for layer in layers[1:])) if b.context.asks(name)]
+            found += [COST] if self.skip.cost else []
+        return tuple(found)
 
     def list_leaves(self, b: Builder, x: Value, prefix: str) -> dict[str, Leaf]:
         """Return the states of all blocks: `c` of layer 0 is `0.c`."""
@@ -115,14 +125,41 @@ class BlockList(Part):
         """
         streams: dict[str, Value] = {}
         left: dict[str, Value] = {}
+        halting = Halting(self.skip, b) if self.skip is not None else None
         for layer in range(len(self.sequence)):
-            name, (block, field) = str(layer), self._block(layer)
-            x = before(name, x) if before else x
-            x, new = block.go_on(b, f"blocks.{layer}", x, inside(name, state), f"{b.place}.{field}")
+            name, own = str(layer), inside(str(layer), state)
+            if halting is None or layer == 0:
+                x, new = self._layer(b, layer, before(name, x) if before else x, own)
+            else:
+                x, new = self._skipped(b, layer, x, own, halting, before)
             streams[name] = x
             left |= below(name, new)
+        if halting is not None:
+            left |= halting.cost() | halting.readings()
         streams["last"] = x if self.norm is None else self.norm.apply(b, "norm", x)
         return streams, left
+
+    def _layer(self, b: Builder, layer: int, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
+        block, field = self._block(layer)
+        return block.go_on(b, f"blocks.{layer}", x, state, f"{b.place}.{field}")
+
+    def _skipped(
+        self,
+        b: Builder,
+        layer: int,
+        x: Value,
+        state: State,
+        halting: Halting,
+        before: Callable[[str, Value], Value] | None,
+    ) -> tuple[Value, dict[str, Value]]:
+        """Return the stream after a layer that moves open tokens only, and what its block leaves."""
+        block, field = self._block(layer)
+        at = prefix, place = f"blocks.{layer}", f"{b.place}.{field}"
+        with b.at(f"{b.place}.skip"):
+            found = halting.layer(layer, x)
+        read = before(str(layer), x) if before else x
+        mixed, new = call_with_state(b, block, "mixed", block.mixed, prefix, read, state, place, block.told(b))
+        return settle(b, block, at, found, x, read, mixed), new
 
 
 def _fill(count: int, taken: int, pattern: int) -> None:

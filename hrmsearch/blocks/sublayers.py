@@ -1,6 +1,5 @@
 """What the residual blocks share: a mixer and a feed-forward layer, each in a residual sum."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import Field
@@ -37,30 +36,41 @@ class Sublayers(Block):
 
     def step(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
         """Return the updated (B, T, D) and what its mixer leaves."""
-        left: dict[str, Value] = {}
+        mixed, left = self.mixed(b, x, state)
+        return self.settled(b, x, mixed), left
 
-        def mixer(x: Value) -> Value:
-            y, new = self.mixer.go_on(b, "mixer", x, state)
-            left.update(new)
-            return y
+    def mixed(self, b: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
+        """Return what the mixer makes of the stream, and what it leaves."""
+        y, left = self.mixer.go_on(b, "mixer", self._before(b, x, "mixer"), state)
+        return self._dropped(b, y), left
 
-        x = self._residual(b, x, "mixer", mixer)
-        ffn = self.ffn
-        return (x if ffn is None else self._residual(b, x, "ffn", lambda x: ffn.apply(b, "ffn", x))), left
+    def settled(self, b: Builder, x: Value, mixed: Value) -> Value:
+        """Return the stream after the sum with what was mixed, and after the ffn."""
+        x = self._after(b, x + mixed, "mixer")
+        if self.ffn is None:
+            return x
+        y = self.ffn.apply(b, "ffn", self._before(b, x, "ffn"))
+        return self._after(b, x + self._dropped(b, y), "ffn")
 
     def norm_of(self, layer: str) -> tuple[str, Norm]:
         """Return the norm of `mixer` or `ffn`, and the field that says so."""
         del layer
         return "norm", self.norm
 
-    def _residual(self, b: Builder, x: Value, name: str, layer: Callable[[Value], Value]) -> Value:
-        field, part = self.norm_of(name)
+    def _before(self, b: Builder, x: Value, layer: str) -> Value:
+        """Return what a sub-layer reads."""
+        return self._normed(b, x, layer) if self._is_pre(layer) else x
 
-        def norm(value: Value) -> Value:
-            return part.apply(b, f"{name}_norm", value, place=f"{b.place}.{field}")
+    def _after(self, b: Builder, x: Value, layer: str) -> Value:
+        """Return the stream after the sum with a sub-layer."""
+        return x if self._is_pre(layer) else self._normed(b, x, layer)
 
-        pre = part.place == "pre"
-        y = layer(norm(x) if pre else x)
-        if self.dropout:
-            y = b.op("dropout", y, rate=self.dropout)
-        return x + y if pre else norm(x + y)
+    def _is_pre(self, layer: str) -> bool:
+        return self.norm_of(layer)[1].place == "pre"
+
+    def _normed(self, b: Builder, x: Value, layer: str) -> Value:
+        field, part = self.norm_of(layer)
+        return part.apply(b, f"{layer}_norm", x, place=f"{b.place}.{field}")
+
+    def _dropped(self, b: Builder, y: Value) -> Value:
+        return b.op("dropout", y, rate=self.dropout) if self.dropout else y

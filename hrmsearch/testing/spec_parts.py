@@ -127,6 +127,21 @@ def blocks(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
     return {"kind": kind, "mixer": draw(mixers(wish)), **maybe(draw, more)}
 
 
+#: halting heads of which some close some tokens
+_SKIP: dict[str, st.SearchStrategy[Any]] = {
+    "threshold": st.sampled_from([0.25, 0.6]),
+    "cost": st.sampled_from([0.0, 0.5]),
+    "target": st.sampled_from(["none", 0.5]),
+}
+
+
+@st.composite
+def _skips(draw: st.DrawFn) -> Data:
+    """Draw, or leave out, that tokens halt between layers."""
+    fields = {"bias": draw(st.sampled_from([-1.0, 0.0])), "init": {"normal": 0.5}}
+    return {"skip": {**fields, **maybe(draw, _SKIP)}} if draw(st.integers(0, 2)) == 0 else {}
+
+
 @st.composite
 def lists(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
     """Draw a list of one or two layers, in order or repeated, and in `deep` ones of three by position."""
@@ -135,11 +150,11 @@ def lists(draw: st.DrawFn, wish: Wish, *, deep: bool = False) -> Data:
     if form == "one":
         return {"blocks": [first]}
     if form == "repeat":
-        return {"blocks": [{**first, "repeat": 2}], **maybe(draw, {"norm": norms(wish)})}
+        return {"blocks": [{**first, "repeat": 2}], **maybe(draw, {"norm": norms(wish)}), **draw(_skips())}
     second = draw(blocks(wish, deep=deep))
     if form == "two":
-        return {"blocks": [first, second], **maybe(draw, {"norm": norms(wish)})}
-    return {"blocks": [first, {**second, "positions": [draw(st.integers(0, 2))]}], "layers": 3}
+        return {"blocks": [first, second], **maybe(draw, {"norm": norms(wish)}), **draw(_skips())}
+    return {"blocks": [first, {**second, "positions": [draw(st.integers(0, 2))]}], "layers": 3, **draw(_skips())}
 
 
 @st.composite
