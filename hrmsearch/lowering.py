@@ -83,7 +83,7 @@ def _declare(b: Builder, leaves: Mapping[str, Leaf], prefix: str, reset: Value) 
     for name, leaf in leaves.items():
         with b.at(leaf.place or b.place):
             path, when = f"{prefix}.{name}", {"lifetime": leaf.lifetime, "commit": leaf.commit}
-            declared[name] = b.state(path, leaf.type, leaf.start, reset, **when)
+            declared[name] = b.state(path, leaf.type, leaf.start, reset, **when, within=leaf.within)
     return declared
 
 
@@ -212,7 +212,7 @@ class _Lowering:
             return _declare(self.b, leaves(), prefix, self.reset)
 
     def _memory(self, placed: Placed, x: Value) -> dict[str, Value]:
-        return self._states(placed.place, placed.prefix, lambda: placed.memory.leaves(self.b, x))
+        return self._states(placed.place, placed.prefix, lambda: placed.leaves(self.b, x))
 
     def _through(self, x: Value, place: str) -> Value:
         """Send the stream through the memories at a place."""

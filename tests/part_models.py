@@ -78,6 +78,13 @@ MIXERS = {
 }
 INFINI = "kind: infini, heads: 2, lifetime: stream, commit: last_pass"
 RECURRENT = "kind: recurrent, lifetime: stream, commit: last_pass, mixer: {kind: hl_kernel}"
+POLICY = """policy: {
+  gains: [exp_bounded/serotonin, {kind: tanh_bounded, preset: noradrenaline, level: 0.5}],
+  clock: {kind: slots, every: 2, slot: 1, budget: {writes: 1, window: 3}},
+  evidence: {kind: llr, ratio: 2.0, threshold: -0.2},
+  gate: {kind: alpha, width: 3, clamp: 1.0, rate: 0.2, hysteresis: {open: 0.3, close: 0.1}},
+  control: {kind: energy, window: 3, limit: 0.01, clamp: 0.3}}
+"""
 OVER_POSITIONS = "kind: transformer, mixer: {kind: mlp, width: 3}, mixer_norm: {kind: rms_tokens}"
 PUZZLE = "at: prepend, kind: puzzle, width: 6, init: {normal: 1.0}, optimizer: {lr: 0.02}"
 ATTENTION = "kind: transformer, mixer: {kind: attention, heads: 2}"
@@ -106,6 +113,7 @@ MODELS = {
         memory="at: core.0, kind: cube, capacity: 5, top: 2, writes: 2, evict: least_used, width: 3, sharpness: 4.0, "
         "residual: false, lifetime: stream, commit: last_pass",
     ),
+    "governed memory": stack(ATTENTION, memory=f"at: core.0, {INFINI}, {POLICY}"),
     "recurrent memory": stack(ATTENTION, memory=f"at: input, {RECURRENT}"),
     "mlp over positions": stack(OVER_POSITIONS, "kind: lm, read: last", f"at: input, {INFINI}"),
     "losses": model(

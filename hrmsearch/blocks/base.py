@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Leaf:
     """A state that a part asks for: its type, its start value (broadcast by name), and when it is kept.
 
-    place: the spec path of the part that says so, by default the one that declares the state.
+    place: the spec path of the part that says so, by default the one that declares the state. within: the range that no
+    entry ever leaves, which HS110 holds the part to.
     """
 
     type: Type
@@ -32,6 +33,7 @@ class Leaf:
     lifetime: str
     commit: str
     place: str = ""
+    within: tuple[float, float] | None = None
 
 
 State = Mapping[str, Value]
@@ -74,11 +76,12 @@ class Teller(Module):
         A reading has a value for every row of the batch, or one per token, which is then averaged. No gradient comes
         through it.
         """
-        return {name: _reading(b, readings[name]()) for name in self.told(b) if name in readings}
+        return said(b, self.told(b), readings)
 
 
-def _reading(b: Builder, value: Value) -> Value:
-    return row_mean(b, b.op("detach", value))
+def said(b: Builder, names: Collection[str], readings: Mapping[str, Callable[[], Value]]) -> dict[str, Value]:
+    """Return readings by name, per row and without gradient, of those names that there is a maker for."""
+    return {name: row_mean(b, b.op("detach", readings[name]())) for name in names if name in readings}
 
 
 def row_mean(b: Builder, value: Value) -> Value:

@@ -10,7 +10,9 @@ from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from hrmsearch.blocks.base import Leaf, State, Teller, call_with_state
+from hrmsearch.blocks.base import Leaf, State, Teller, below, call_with_state
+from hrmsearch.blocks.governing import Governing, parted
+from hrmsearch.blocks.policy import Policy
 from hrmsearch.ir import Builder, Type, Value
 from hrmsearch.spec.problems import FieldProblem
 
@@ -21,7 +23,7 @@ class Memory(Teller, family="memory"):
     at: `input` (the embedded stream), `output` (what the head reads) or `core.<level>` (the input of a level's block).
     lifetime: the boundary that restores it. With `pass` every call begins with an empty memory and nothing is kept,
     which only a memory that is read and written in turn can use. commit: `every_pass` or `last_pass` of a window. Every
-    read in a pass sees the memory as the pass began.
+    read in a pass sees the memory as the pass began. policy: what it may say and keep; without one all of it.
 
     A kind defines three functions over IR values: `init_state`, `update` and `readout`. One that has readings (`tells`)
     also defines `step`, which returns them (`say`) beside the states.
@@ -30,6 +32,8 @@ class Memory(Teller, family="memory"):
     at: str
     lifetime: Literal["pass", "window", "stream"] = "window"
     commit: Literal["every_pass", "last_pass"] = "every_pass"
+    # an absent one leaves the resolved spec, and so its hash, as it was
+    policy: Policy | None = None
 
     @field_validator("lifetime", mode="before")
     @classmethod
@@ -93,15 +97,24 @@ class Placed:
     place: str
 
     def told(self, b: Builder) -> tuple[str, ...]:
-        """Return the readings that the memory is asked for."""
-        return self.memory.told(b)
+        """Return the readings that the memory and its policy are asked for."""
+        policy = self.memory.policy
+        return (*self.memory.told(b), *(policy.told(b, self.memory.tells) if policy else ()))
+
+    def leaves(self, b: Builder, x: Value) -> dict[str, Leaf]:
+        """Return the states to declare: the memory's own, and below `policy` those of its policy."""
+        memory, policy = self.memory, self.memory.policy
+        if policy is None or memory.lifetime == "pass":
+            return memory.leaves(b, x)
+        return memory.leaves(b, x) | below("policy", policy.leaves(b, x, memory.lifetime, memory.commit))
 
     def readout(self, b: Builder, x: Value, states: Mapping[str, Value]) -> Value:
-        """Call the memory's readout on a stream."""
+        """Call what reads the memory on a stream, as far as its policy lets it say something."""
         memory = self.memory
 
         def readout(inner: Builder, x: Value, *held: Value) -> Value:
-            return memory.readout(inner, self._held(inner, x, dict(zip(states, held, strict=True))), x)
+            state = self._held(inner, x, dict(zip(states, held, strict=True)))
+            return memory.readout(inner, state, x) if memory.policy is None else self._governed(inner, state, x)[0]
 
         title, key = f"{type(memory).__name__}_readout", (type(memory), "readout", memory.model_dump_json())
         (y,) = b.call(self.prefix, readout, x, *states.values(), title=title, key=key, place=self.place)
@@ -111,7 +124,8 @@ class Placed:
         """Call the memory's step on a stream: what it reads, the states it proposes and what it tells."""
 
         def step(inner: Builder, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
-            return self.memory.step(inner, self._held(inner, x, state), x)
+            held = self._held(inner, x, state)
+            return self.memory.step(inner, held, x) if self.memory.policy is None else self._governed(inner, held, x)
 
         return call_with_state(b, self.memory, "step", step, self.prefix, x, states, self.place, self.told(b))
 
@@ -119,5 +133,11 @@ class Placed:
         """Return what the memory holds as a call begins: its start where nothing is carried."""
         if states:
             return states
-        begun = self.memory.init_state(b, x).items()
-        return {name: b.op("broadcast", start, type=type_, name=name) for name, (start, type_) in begun}
+        policy = self.memory.policy
+        starts = {**self.memory.init_state(b, x), **(below("policy", policy.starts(b, x)) if policy else {})}
+        return {name: b.op("broadcast", start, type=type_, name=name) for name, (start, type_) in starts.items()}
+
+    def _governed(self, b: Builder, state: State, x: Value) -> tuple[Value, dict[str, Value]]:
+        assert self.memory.policy is not None
+        governing = Governing(b, self.memory, self.memory.policy, *parted(state))
+        return governing.run(x), governing.left

@@ -56,7 +56,8 @@ def test_every_kind_of_part_has_the_losses_and_gradients_of_torch(name: str) -> 
         near(ours, theirs, "gradient of")
 
 
-FAMILIES = ("core", "block", "mixer", "memory", "embed", "norm", "ffn", "head", "q_head", "loss")
+POLICIES = ("clock", "control", "evidence", "gain", "gate")
+FAMILIES = ("core", "block", "mixer", "memory", "embed", "norm", "ffn", "head", "q_head", "loss", *POLICIES)
 
 
 def used(value: object) -> Iterator[tuple[str, str]]:
