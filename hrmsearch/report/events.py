@@ -13,7 +13,8 @@ from hrmsearch.report.runs import Compared
 
 #: TensorBoard reads files by this part of their name
 _NAME: Final = "events.out.tfevents.0"
-_VERSION: Final = "brain.Event:2"
+#: what an event file begins with
+VERSION: Final = "brain.Event:2"
 #: what a line says of itself rather than of the model
 _PLACE: Final = ("epoch", "step", "split", "pass", "seconds")
 
@@ -36,9 +37,9 @@ def event_files(compared: Sequence[Compared]) -> dict[Path, bytes]:
 
 def _written(seed: Evidence) -> bytes:
     """Return the event file of a seed."""
-    events, records = _library("tensorboard.compat.proto.event_pb2"), BytesIO()
-    writer = _library("tensorboard.summary.writer.record_writer").RecordWriter(records)
-    writer.write(events.Event(wall_time=0.0, file_version=_VERSION).SerializeToString())
+    events, records = library("tensorboard.compat.proto.event_pb2"), BytesIO()
+    writer = library("tensorboard.summary.writer.record_writer").RecordWriter(records)
+    writer.write(events.Event(wall_time=0.0, file_version=VERSION).SerializeToString())
     for time, step, tag, value in _values(seed):
         summary = {"value": [{"tag": tag, "simple_value": value}]}
         writer.write(events.Event(wall_time=time, step=step, summary=summary).SerializeToString())
@@ -57,7 +58,8 @@ def _values(seed: Evidence) -> Iterator[tuple[float, int, str, float]]:
                 yield ended.get(line["epoch"], 0.0), line["step"], tag, value
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """Return a module of TensorBoard's; raises HrmsearchError where it is not installed."""
     try:
         return import_module(name)
     except ImportError as error:

@@ -18,7 +18,8 @@ def plan_table(contract: Contract) -> Table:
     match = contract.file.match
     titles = ["arm", "parameters", "FLOPs/token", "state", "off budget", "matched by", "searched"]
     budget = f", {match.of} {match.budget:,.0f} within {100 * match.within:g} %" if match else ""
-    trials = f"{contract.file.trials} trials an arm, seeds {', '.join(map(str, contract.file.fresh_seeds))}"
+    per_arm = f"{contract.file.trials} trial{'s' if contract.file.trials > 1 else ''} an arm"
+    trials = f"{per_arm}, seeds {', '.join(map(str, contract.file.fresh_seeds))}"
     rows = [_plan(contract, arm) for arm in contract.arms]
     return Table(titles, "lrrrrll", [rows], f"study {contract.name}{budget}; {trials}")
 

@@ -27,6 +27,7 @@ from hrmsearch.train.scores import Summary as Summary
 from hrmsearch.train.scores import summarise as summarise
 from hrmsearch.train.watch import EpochDone as EpochDone
 from hrmsearch.train.watch import SeedStarted as SeedStarted
+from hrmsearch.train.watch import Several as Several
 from hrmsearch.train.watch import Silent as Silent
 from hrmsearch.train.watch import Step as Step
 from hrmsearch.train.watch import Watcher as Watcher

@@ -90,5 +90,52 @@ class Watcher(Protocol):
         """Hear a seed's result, trained now or found finished."""
 
 
+class Several(Watcher):
+    """Tells several watchers, in their order."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def headline(self, text: str) -> None:
+        """Tell which corpus is used."""
+        for one in self._watchers:
+            one.headline(text)
+
+    def note(self, text: str) -> None:
+        """Tell a remark."""
+        for one in self._watchers:
+            one.note(text)
+
+    def started(self, event: SeedStarted) -> None:
+        """Tell that a seed begins or goes on."""
+        for one in self._watchers:
+            one.started(event)
+
+    def step(self, event: Step) -> None:
+        """Tell of a step."""
+        for one in self._watchers:
+            one.step(event)
+
+    def epoch(self, event: EpochDone) -> None:
+        """Tell of an epoch."""
+        for one in self._watchers:
+            one.epoch(event)
+
+    def checkpoint(self, path: Path, step: int) -> None:
+        """Tell of a checkpoint."""
+        for one in self._watchers:
+            one.checkpoint(path, step)
+
+    def stopped_early(self, seed: int, epoch: int, best_epoch: int) -> None:
+        """Tell that patience ran out."""
+        for one in self._watchers:
+            one.stopped_early(seed, epoch, best_epoch)
+
+    def finished(self, result: SeedResult) -> None:
+        """Tell a seed's result."""
+        for one in self._watchers:
+            one.finished(result)
+
+
 class Silent(Watcher):
     """Hears and says nothing."""

@@ -12,7 +12,10 @@ import pytest
 from hrmsearch.errors import HrmsearchError
 from hrmsearch.report.events import event_files
 from hrmsearch.report.evidence import gather
+from hrmsearch.report.live_events import LiveEvents
 from hrmsearch.report.runs import Compared, compare
+from hrmsearch.train import EpochDone, Score, SeedStarted, Several, Step, Watcher
+from tests.training import Heard
 
 
 def compared(folder: Path) -> list[Compared]:
@@ -42,8 +45,33 @@ def _read(folder: Path) -> dict[str, dict[int, float]]:
     return {tag: {one.step: one.value for one in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
 
 
+def test_a_run_can_be_watched_while_it_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    heard, events = Heard(), LiveEvents(tmp_path, "tiny")
+    tell(Several(heard, events))
+    # before the seed ends: what was told up to the last epoch is there
+    found = _read(tmp_path / "tiny" / "seed-0")
+    assert found["step/loss"] == {1: 3.5, 2: 3.0}
+    assert found["step/lr"].keys() == found["step/grad_norm"].keys() == {1, 2}
+    assert found["valid/loss_pass_2"] == {2: 2.0}
+    assert found["train/ppl_pass_1"].keys() == {2}
+    assert "valid/ppl_pass_2" not in found, "an infinite value is left out"
+    assert len(heard.events) == 4
+
+
+def tell(watcher: Watcher) -> None:
+    """Tell of a seed of two steps and an epoch."""
+    watcher.started(SeedStarted(0, Path("runs/tiny/seed-0"), False, 10, 100, epochs=2, batches=2, steps=4, step=0))
+    for step, loss in ((1, 3.5), (2, 3.0)):
+        watcher.step(Step(0, step, 4, 1, loss, lr=1e-3, grad_norm=1.0, seconds=0.1))
+    train = [Score(number, 2.5, {"ppl": 12.25}) for number in (1, 2)]
+    watcher.epoch(EpochDone(0, 1, 2, 2, train, [train[0], Score(2, 2.0, {"ppl": math.inf})], True, 0.2))
+
+
 def test_without_the_library_one_line_says_what_to_do(report_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorboard", "tensorboard.compat.proto.event_pb2"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(HrmsearchError, match=r"event files need the library tensorboard .*hrmsearch\[tensorboard\]"):
         event_files(compared(report_runs))
+    with pytest.raises(HrmsearchError, match="event files need the library tensorboard"):
+        LiveEvents(report_runs / "events", "tiny")

@@ -10,7 +10,7 @@ from hrmsearch.cli import options
 
 if TYPE_CHECKING:
     from hrmsearch.spec.model import Spec
-    from hrmsearch.train import RunOptions
+    from hrmsearch.train import RunOptions, Watcher
 
 
 @click.command("run")
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     help="Run recurrences by generated kernels where the device has them.",
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted run from its last checkpoint.")
+@click.option(
+    "--tensorboard",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write TensorBoard event files here while the run goes on.",
+)
 @options.as_json
 def command(
     spec: str,
@@ -42,6 +48,7 @@ def command(
     out: Path,
     kernels: bool,
     resume: bool,
+    tensorboard: Path | None,
     as_json: bool,
 ) -> None:
     """Train SPEC over its seeds.
@@ -54,31 +61,43 @@ def command(
 
     chosen = RunOptions(backend, device, out, resume, kernels=kernels, command=("hrmsearch", *sys.argv[1:]))
     loaded = load(spec, overrides)
+    also = _events(tensorboard, loaded.name)
     if as_json:
-        _for_programs(loaded, chosen)
+        _for_programs(loaded, chosen, also)
     else:
-        _for_people(loaded, chosen)
+        _for_people(loaded, chosen, also)
 
 
-def _for_people(spec: "Spec", chosen: "RunOptions") -> None:
+def _events(folder: Path | None, name: str) -> "Watcher":
+    """Return what writes event files, if they are wanted."""
+    from hrmsearch.train import Silent
+
+    if folder is None:
+        return Silent()
+    from hrmsearch.report.live_events import LiveEvents
+
+    return LiveEvents(folder, name)
+
+
+def _for_people(spec: "Spec", chosen: "RunOptions", also: "Watcher") -> None:
     from hrmsearch.cli.terminal import print_table
     from hrmsearch.cli.watching import watching
     from hrmsearch.report.results import seeds_table
-    from hrmsearch.train import run
+    from hrmsearch.train import Several, run
 
     with watching() as watcher:
-        results = run(spec, chosen, watcher)
+        results = run(spec, chosen, Several(watcher, also))
     click.echo()
     print_table(seeds_table(results))
     click.echo("\n".join(f"files: {result.run_dir}" for result in results))
 
 
-def _for_programs(spec: "Spec", chosen: "RunOptions") -> None:
+def _for_programs(spec: "Spec", chosen: "RunOptions", also: "Watcher") -> None:
     from hrmsearch.cli.lines import JsonLines, result_record
     from hrmsearch.cli.terminal import print_json
-    from hrmsearch.train import run, summarise
+    from hrmsearch.train import Several, run, summarise
 
-    results = run(spec, chosen, JsonLines())
+    results = run(spec, chosen, Several(JsonLines(), also))
     seeds = [result_record(result) for result in results]
     # With several seeds, `run_dir` and `metrics` are the last one's; `seeds` has all.
     print_json({"event": "done", **seeds[-1], "seeds": seeds, "summary": summarise(results).record()})
