@@ -8,14 +8,15 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests.soundness import graph_bugs, run_bugs, source_bugs, spec_bugs
+from tests.soundness import graph_bugs, halting_bugs, run_bugs, source_bugs, spec_bugs
 from tests.soundness.checking import COUNTS, Record, codes, moved, noticed, recorded
+from tests.soundness.halting_bugs import HaltingBug
 from tests.soundness.planting import Bug, Model
 from tests.soundness.run_bugs import RunBug
 
 LEVELS = {"spec": spec_bugs.BUGS, "graph": graph_bugs.BUGS, "emitted code": source_bugs.BUGS}
 BUGS = [bug for bugs in LEVELS.values() for bug in bugs]
-ALL = {**LEVELS, "run": run_bugs.BUGS}
+ALL = {**LEVELS, "run": run_bugs.BUGS, "halting": halting_bugs.BUGS}
 
 
 @cache
@@ -50,6 +51,17 @@ def test_a_bug_of_a_run_is_caught(bug: RunBug) -> None:
         assert (equal, gap <= COUNTS) == (True, True)
         equal, gap = run_bugs.CHECKS[check](bug.given, bug.planted())
         assert (equal, gap > COUNTS) == (False, True)
+
+
+@pytest.mark.parametrize("bug", halting_bugs.BUGS, ids=str)
+def test_a_bug_in_halting_is_caught(bug: HaltingBug) -> None:
+    twin = halting_bugs.subject()
+    assert [check for check in bug.caught if halting_bugs.noticed(twin, check)] == []
+    wanted = halting_bugs.recorded(twin)
+    with bug.planted():
+        broken = halting_bugs.subject()
+        assert [check for check in bug.caught if not halting_bugs.noticed(broken, check)] == []
+        assert moved(wanted, halting_bugs.recorded(broken)) > COUNTS
 
 
 def test_there_are_enough_bugs_of_every_level() -> None:
