@@ -73,8 +73,11 @@ class Generated(Task):
         """Return the sections of each split: `train` and `valid`, and the splits that are scored at the end."""
 
     @abstractmethod
-    def draw(self, words: Words, section: Any, split: str, rows: int) -> tuple[Ids, Ids]:
-        """Return tokens and targets, i32[rows, T] each, of a section of a split."""
+    def draw(self, words: Words, section: Any, split: str, rows: int) -> tuple[Ids, ...]:
+        """Return tokens and targets, i32[rows, T] each, of a section of a split.
+
+        A task with several puzzles also returns which one each row is of, i32[rows].
+        """
 
     def guesses(self, split: Split) -> Mapping[str, Mapping[str, float]]:
         """Return what guessing with some knowledge of the task achieves on average: metrics by control."""
@@ -108,9 +111,10 @@ class Generated(Task):
             words = Words(self.seed, self.kind, name, number, *key)
             most = _BLOCK - _BLOCK % (self.stream or 1)
             blocks = [min(most, section.rows - at) for at in range(0, section.rows, most)]
-            tokens, targets = zip(*(self.draw(words, section, name, rows) for rows in blocks), strict=True)
-            puzzles = np.zeros(section.rows, np.int32) if self.puzzles else None
-            found.append(Split(np.concatenate(tokens), np.concatenate(targets), puzzles, self.stream))
+            drawn = zip(*(self.draw(words, section, name, rows) for rows in blocks), strict=True)
+            tokens, targets, *numbers = map(np.concatenate, drawn)
+            only = np.zeros(section.rows, np.int32) if self.puzzles else None
+            found.append(Split(tokens, targets, numbers[0] if numbers else only, self.stream))
         return found
 
     @property
@@ -140,7 +144,7 @@ class Generated(Task):
             "notes": [],
         }
 
-    def _witness(self, number: int) -> tuple[Ids, Ids]:
+    def _witness(self, number: int) -> tuple[Ids, ...]:
         section = self.sections()["train"][number]
         rows = _WITNESSES - _WITNESSES % (self.stream or 1) or self.stream or 1
         return self.draw(Words(self.seed, self.kind, "witness", number), section, "train", rows)

@@ -18,6 +18,7 @@ EXPECTED = {
     "xlstm_hrm": [],
     "hrm_state": [],
     "cube": [],
+    "maps": [],
     "s4d": [],
     "hl_kernel": [],
     "hl_kernel_gated": [],
