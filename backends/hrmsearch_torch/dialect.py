@@ -30,11 +30,13 @@ class Torch(Dialect):
     constructor = ("super().__init__()",)
     forward = "forward"
     free = "with torch.no_grad()"
+    selective = "on_open"
     weights = "`state_dict()` holds the weights by their paths."
 
     def head(self, body: str) -> list[str]:
         """Return the imports that the rest needs."""
         imports = ["import torch"] if "torch." in body else []
+        imports = (["from collections.abc import Callable", ""] if "Callable[" in body else []) + imports
         imports += ["import torch.nn.functional as F"] if "F." in body else []
         # torch gives what a ModuleDict holds no type but Module
         relaxed = ["", "# pyright: reportIndexIssue=false"] if '"][' in body else []

@@ -47,6 +47,19 @@ def wide_einsum(equation: str, *operands: Tensor) -> Tensor:
         return torch.einsum(equation, *operands)
 '''
 
+#: on a GPU a step must not wait for a count, and a gathered one cannot be captured; few closed tokens are not worth it
+ON_OPEN = '''
+def on_open(settle: Callable[..., Tensor], is_open: Tensor, x: Tensor, *others: Tensor) -> Tensor:
+    """Return settle(is_open, x, *others), which keeps x where is_open is false: on a CPU, run at open tokens only."""
+    if x.device.type != "cpu":
+        return settle(is_open, x, *others)
+    rows = is_open.flatten().nonzero().squeeze(1)
+    if len(rows) > 0.9 * is_open.numel():
+        return settle(is_open, x, *others)
+    found = [value.flatten(0, 1)[rows].unsqueeze(0) for value in (is_open, x, *others)]
+    return x.flatten(0, 1).index_copy(0, rows, settle(*found).squeeze(0)).view_as(x)
+'''
+
 RESTORE = '''
 def restore(start: Tensor, state: dict[str, Tensor] | None, path: str, reset: int | Tensor, lifetime: int) -> Tensor:
     """Return the carried state, with its start in the rows whose reset reaches its lifetime."""
@@ -75,6 +88,7 @@ HELPERS: Mapping[str, str] = {
     "rope": ROPE,
     "cross_entropy": CROSS_ENTROPY,
     **SCAN_HELPERS,
+    "on_open": ON_OPEN,
     "restore": RESTORE,
     "trunc_normal": TRUNC_NORMAL,
 }

@@ -14,6 +14,7 @@ from hrmsearch.emission.scope import identifier
 from hrmsearch.emission.syntax import Expr
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Op, Region, Value
+from hrmsearch.ir.tokenwise import selects
 
 Form = Callable[[Sequence[Expr]], Expr]
 # an expression longer or deeper than this has its parts named
@@ -126,9 +127,15 @@ class Body(Naming):
         # a class that is called by `__call__` needs no name for it
         unnamed = method == self.dialect.forward and (parts or method == "__call__")
         called = called if unnamed else py.attr(called, method)
+        selective, functions = self.dialect.selective, self.graph.functions
+        if selective and selects(functions[op.attrs["callee"]], functions):
+            through = [called]
+            called = self.helper(selective)
+        else:
+            through = []
 
         def form(x: Sequence[Expr]) -> Expr:
-            return py.call(called, *map(self.tensor, op.operands, x))
+            return py.call(called, *through, *map(self.tensor, op.operands, x))
 
         self._finish(op, self._build(op, form), region)
 

@@ -54,7 +54,8 @@ class Dialect(ABC):
     emitted functions read and must not bind. own_names: attributes that every module has. bases: what stands after a
     class's name. constructor: the first lines of a constructor. forward: the method that runs when a module is called.
     free: the first line of a block without gradient, empty where the framework has none and what a free body changes is
-    detached instead. weights: the sentence of the docstring that says how to reach the weights.
+    detached instead. selective: the helper that runs a function on open positions only (see `ir.tokenwise`), empty
+    where a framework runs it on all. weights: the sentence of the docstring that says how to reach the weights.
     """
 
     framework: ClassVar[str]
@@ -66,6 +67,7 @@ class Dialect(ABC):
     constructor: ClassVar[Sequence[str]]
     forward: ClassVar[str]
     free: ClassVar[str]
+    selective: ClassVar[str] = ""
     weights: ClassVar[str]
 
     @abstractmethod

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hrmsearch.blocks import ticking
+from hrmsearch.blocks.base import COST
 from hrmsearch.blocks.infini import Infini
+from hrmsearch.blocks.skipping import Halting
 from hrmsearch.blocks.ticks import Tick
 from hrmsearch.ir import Axis, Builder, DType, Graph, Op, Size, Type, Value
 from hrmsearch.ir.chunks import chunked
 from tests.soundness.planting import (
+    SKIPS,
     Bug,
     after,
     attribute,
@@ -29,6 +32,7 @@ _CYCLES = ("model.core.cycles=3",)
 _NO_MEMORY = ("model.memory=[]",)
 _CHUNKS = ("model.memory[0].chunk=3",)
 _RECURRENT = ("recurrent",)
+_cost = Halting.cost
 
 
 def _ahead(b: Builder, x: Value) -> Value:
@@ -50,6 +54,10 @@ def _normed_over_rows(b: Builder, x: Value) -> Value:
 
 def _detached(b: Builder, x: Value) -> Value:
     return b.op("detach", x)
+
+
+def _cost_as_a_number(halting: Halting) -> dict[str, Value]:
+    return {COST: halting.b.op("detach", _cost(halting)[COST])}
 
 
 def _shared(b: Builder, graph: Graph, new: Value) -> Value:
@@ -233,6 +241,13 @@ BUGS: Sequence[Bug] = (
         "gradient misses one tick of several, so every parameter still has some",
         ("derivative",),
         compiled_wrong(after("call", _FAST, _detached, nth=-2)),
+    ),
+    Bug(
+        "ponder-cost-a-number",
+        "what halting is charged has no gradient, so it teaches nobody to halt",
+        ("derivative",),
+        rewritten_wrong(Halting, "cost", _cost_as_a_number),
+        SKIPS,
     ),
     Bug(
         "reset-forgotten",

@@ -41,6 +41,14 @@ task: {kind: toy, window: 4, loader: contiguous}
 train: {optimizer: {kind: adamw, lr: 1.0e-2}, batch: 2, epochs: 2}
 """
 
+#: overrides that make the model a stack of which tokens halt
+SKIPS = (
+    "model.core={kind: stack, layers: 3, blocks: [{kind: transformer, mixer: {kind: attention, heads: 2}}],"
+    " skip: {bias: 0.0, init: {normal: 1.0}, cost: 0.5}}",
+    "model.head={kind: lm, read: last}",
+    "model.memory=[]",
+)
+
 #: a sum over earlier tokens that decays and goes on from window to window
 RECURRENT = """
 graph "recurrent" {

@@ -1,6 +1,6 @@
 """Emitted programs that are not their graph: texts of the source replaced before it runs."""
 
-from tests.soundness.planting import Bug, emitted_wrong
+from tests.soundness.planting import SKIPS, Bug, emitted_wrong
 
 _FAST = 'self.levels["L"][0]'
 _LAST_TICK = f"        z_L = {_FAST}(z_L + e)  # (B, T, D)\n        return"
@@ -42,6 +42,16 @@ BUGS: tuple[Bug, ...] = (
         "the fast level's last tick runs without gradient",
         ("gradients", "derivative"),
         emitted_wrong((_LAST_TICK, f"        with torch.no_grad():\n    {_LAST_TICK}")),
+    ),
+    Bug(
+        "closed-tokens-moved",
+        "a layer runs at the tokens that are closed and leaves the open ones as they are",
+        ("values", "derivative"),
+        emitted_wrong(
+            ("rows = is_open.flatten()", "rows = (~is_open).flatten()"),
+            ("(is_open, x, *others)]", "(~is_open, x, *others)]"),
+        ),
+        SKIPS,
     ),
     Bug(
         "scan-forgets",

@@ -1,17 +1,27 @@
 """Tokens that halt between the layers of a stack: closed ones stay as they are, and the heads learn what to close."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hrmsearch as hs
+from hrmsearch import passes
 from hrmsearch.analyses import validate
 from hrmsearch.errors import SpecError
+from hrmsearch.ir import Builder, Graph, Nest, Type, Value, axis
+from hrmsearch.ir.definition import OPS_ONLY
+from hrmsearch.ir.tokenwise import selects
 from hrmsearch.runtime import Array, Executable, Options, Pass, load_backend, prepared
 from hrmsearch.spec.model import Spec
 from hrmsearch.train import RunOptions, compile_for
 from tests.part_models import ATTENTION, INFINI, LAST, model
+from tests.soundness.planting import Emitted
 
 LAYERS = 4
+FLOAT64 = Options(dtype="float64")
 
 
 def skipping(skip: str = "bias: 0.0, init: {normal: 2.0}", memory: str = "", block: str = ATTENTION) -> Spec:
@@ -120,13 +130,13 @@ def test_training_by_the_charge_closes_tokens_down_to_the_target() -> None:
     pytest.importorskip("torch")
     spec = hs.loads(
         model(f"kind: stack, layers: 3, blocks: [{{{ATTENTION}}}], skip: {{bias: -3.0, cost: 100.0, target: 0.4}}"),
-        overrides=("train.telemetry={of: [ponder, open]}", "train.optimizer={kind: adamw, lr: 0.05}"),
+        overrides=("train.telemetry={of: [ponder, open]}", "train.optimizer={kind: adamw}"),
     )
     executable = compile_for(spec, hs.lower(spec), RunOptions())
     executable.init(0)
     opened: list[float] = []
-    for _ in range(150):
-        result, _ = executable.train_step([call()], executable.init_carry(3, 4), 0.05)
+    for _ in range(60):
+        result, _ = executable.train_step([call()], executable.init_carry(3, 4), 0.1)
         opened.append(float(np.mean([result.told[0][f"telemetry.core.open_{layer}"].mean() for layer in (1, 2)])))
         assert result.told[0]["telemetry.core.ponder"].mean() == pytest.approx(1 + 2 * opened[-1])
     assert opened[0] == 1.0
@@ -157,3 +167,82 @@ def test_what_cannot_be_skipped_is_refused_where_it_stands(core: str, field: str
     (problem,) = error.value.problems
     assert problem.field == field
     assert message in problem.message
+
+
+# -- run at open tokens only -----------------------------------------------------------------------------------------
+
+
+def both_ways(spec: Spec) -> tuple[Executable, Executable]:
+    """Return torch's program, and the same one made to run settled functions at every token."""
+    graph = passes.run(hs.lower(spec))
+    masked = Emitted(graph, FLOAT64, lambda source: source.replace("len(rows) > 0.9 *", "len(rows) > -1 *"))
+    assert "len(rows) > -1" in masked.source
+    return load_backend("torch").compile(graph, FLOAT64), masked
+
+
+BLOCKS = [ATTENTION, f"{ATTENTION}, norm: {{place: pre}}", "kind: residual, mixer: {kind: slstm, heads: 2, conv: none}"]
+
+
+@settings(max_examples=15)
+@given(st.sampled_from(BLOCKS), st.sampled_from([-100.0, -0.5, 0.0, 100.0]), st.integers(0, 99), st.integers(1, 4))
+def test_what_runs_at_open_tokens_is_what_runs_at_all_and_so_are_its_gradients(
+    block: str, bias: float, seed: int, rows: int
+) -> None:
+    """With some tokens open, with all, and with none."""
+    pytest.importorskip("torch")
+    spec = skipping(f"bias: {bias}, init: {{normal: 1.0}}, cost: 0.5", f"at: core.2, {INFINI}", block)
+    gathered, masked = both_ways(spec)
+    found: list[tuple[dict[str, Array], dict[str, Array]]] = []
+    for executable in (gathered, masked):
+        executable.init(seed)
+        carry = executable.init_carry(rows, 4)
+        outputs, _ = executable.forward(call(rows), carry)
+        found.append((outputs, executable.loss_and_grads([call(rows)], carry)[1]))
+    for got, wanted in zip(*found, strict=True):
+        assert got.keys() == wanted.keys()
+        for name, array in wanted.items():
+            np.testing.assert_allclose(got[name], array, rtol=1e-11, atol=1e-12, err_msg=name)
+
+
+Body = Callable[[Builder, Value], Value]
+
+
+def selecting(body: Body) -> bool:
+    """Return whether a function that keeps x where a mask is false may be run at open tokens only."""
+    graph = Graph("one", Nest())
+    b = Builder(graph, OPS_ONLY, graph.main)
+    is_open, x = b.input("is_open", Type.parse("bool[B, T]")), b.input("x", Type.parse("compute[B, T, D:4]"))
+
+    def settled(inner: Builder, is_open: Value, x: Value) -> Value:
+        return inner.where(is_open, body(inner, x), x)
+
+    b.call("", settled, is_open, x, title="Settled", key="settled")
+    return selects(graph.functions["Settled"], graph.functions)
+
+
+ALONE: dict[str, Body] = {
+    "elementwise": lambda b, x: b.exp(x) * 2.0,
+    "over the width": lambda b, x: b.op("softmax", x, axis="D"),
+    "a linear map": lambda b, x: b.linear(x, b.param("w", (axis("I", 4), axis("D", 4)), "ones")),
+    "the same for all": lambda b, x: b.broadcast(b.param("w", (axis("D", 4),), "ones"), x.type),
+}
+TOGETHER: dict[str, Body] = {
+    "over the window": lambda b, x: x + b.mean(x, "T"),
+    "over rows": lambda b, x: x + b.mean(x, "B"),
+    "so far": lambda b, x: b.op("cumsum", x, axis="T"),
+    "numbered": lambda b, x: x + b.broadcast(b.iota(axis("T")), x.type),
+    "the last one dropped": lambda b, x: b.op(
+        "pad", b.slice(x, "T", 0, "T-1"), axis="T", before=0, size="T", value=0.0
+    ),
+    "moved on": lambda b, x: b.slice(b.op("pad", x, axis="T", before=1, size="T+1", value=0.0), "T", 0, "T"),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_work_on_single_tokens_may_be_run_at_some_of_them(name: str) -> None:
+    assert selecting(ALONE[name])
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_work_on_several_tokens_is_run_at_all_of_them(name: str) -> None:
+    assert not selecting(TOGETHER[name])
