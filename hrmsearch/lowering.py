@@ -1,12 +1,15 @@
 """Spec to Graph: embedding, memories at their places, the core, heads and the loss, once for every backend."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hrmsearch.blocks.asked import Asked
 from hrmsearch.blocks.base import COST, Core, Head, Layer, Leaf, QHead, Ran, State, below, inside
 from hrmsearch.blocks.memory import Memory, Placed
 from hrmsearch.blocks.prefix import Prefix
+from hrmsearch.blocks.store import Store, Stored
+from hrmsearch.blocks.store import check as check_stores
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Halt, Nest, Size, Type, Value, axis, verify
 from hrmsearch.ir.module import Module
@@ -91,7 +94,8 @@ def _nest(nest: NestSpec, task: Any, phases: Sequence[Phase] | None) -> Nest:
     span = next((unit, k) for unit, k in nest.backprop if k is not None)
     act = nest.halt
     halt = None if act is None else Halt(act.explore, act.target is not None, act.eval)
-    return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window, halt, headed(phases))
+    settle = nest.settle or 0
+    return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window, halt, headed(phases), settle)
 
 
 class _Lowering:
@@ -102,6 +106,11 @@ class _Lowering:
         self.model = spec.model
         self.graph = Graph(spec.name, _nest(spec.nest, spec.task, spec.train.phases))
         self.minimised = minimised(spec)
+        self.stores = [
+            Stored(part, memory_prefix(i), f"model.memory[{i}]")
+            for i, part in enumerate(self.model.memory)
+            if isinstance(part, Store)
+        ]
         self.prefixes = [(i, part) for i, part in enumerate(self.model.memory) if isinstance(part, Prefix)]
         window = spec.task.window + sum(part.rows(self.model.dim) for _, part in self.prefixes)
         keys = {"puzzle": spec.task.puzzles}
@@ -118,6 +127,7 @@ class _Lowering:
         self._model(trace)
         self.asked.check()
         check_trained(self.graph)
+        check_stores(spec, self.graph, self.stores)
         self.graph.places = {op.place: str(spec.place(op.place)) for r in self.graph.regions() for op in r.walk()}
 
     def _model(self, trace: bool) -> None:
@@ -168,6 +178,7 @@ class _Lowering:
         """Run the model on the embedded tokens; return what the core gave, and what its head reads."""
         x = self._through(x, "input")
         ran = self._core(x, trace)
+        self.candidates |= {store.path: ran.streams[store.part.of] for store in self.stores}
         read = [ran.streams[name] for name in self.model.head.reads]
         return ran, self._through(read[0] if len(read) == 1 else self.b.concat("D", *read), "output")
 
@@ -220,6 +231,9 @@ class _Lowering:
             held = self._memory(placed, x)
             x, new = placed.step(self.b, x, held)
             self._take(placed.prefix, new, held)
+        for store in self.stores if place == "input" else ():
+            (held,) = self._states(store.place, store.prefix, partial(store.part.leaves, self.b, x)).values()
+            x = store.part.apply(self.b, store.prefix, x, held, place=store.place)
         return x
 
     def _take(self, prefix: str, left: Mapping[str, Value], states: Collection[str]) -> None:
@@ -248,15 +262,16 @@ class _Lowering:
         return ran
 
     def _read(self, core: Core) -> set[str]:
-        """Return the streams that heads and losses read."""
-        readers: dict[str, Sequence[str]] = {at: loss.reads for at, loss in self.minimised}
-        readers |= {"model.head": self.model.head.reads}
+        """Return the streams that heads, losses and stores read."""
+        readers: dict[str, Sequence[str]] = {f"{at}.read": loss.reads for at, loss in self.minimised}
+        readers |= {"model.head.read": self.model.head.reads}
+        readers |= {f"{store.place}.of": (store.part.of,) for store in self.stores}
         if isinstance(self.model.q_head, QHead):
-            readers["model.q_head"] = (self.model.q_head.read,)
+            readers["model.q_head.read"] = (self.model.q_head.read,)
         for field, stream in ((field, stream) for field, streams in readers.items() for stream in streams):
             if stream not in core.streams:
                 known = ", ".join(core.streams)
-                raise FieldError(f"{field}.read", f"there is nothing called {stream!r} to read; there is {known}")
+                raise FieldError(field, f"there is nothing called {stream!r} to read; there is {known}")
         return {stream for streams in readers.values() for stream in streams}
 
     # -- halting -----------------------------------------------------------------------------------------------------

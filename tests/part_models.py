@@ -121,6 +121,7 @@ MODELS = {
         "kind: lm, read: [L, H]",
         loss="sum, terms: [{kind: cross_entropy}, {kind: oacd, read: [L, H], weight: 0.5}]",
     ),
+    "lagged": model(f"kind: hrm, {levels('pass', 'fixed')}", "kind: lm, read: H", "kind: lagged, of: H, project: true"),
     "puzzle": model(
         f"kind: stack, blocks: [{{{ATTENTION}}}]", memory=PUZZLE, loss="stablemax_cross_entropy", puzzles=3
     ),

@@ -89,7 +89,7 @@ def cost(graph: Graph) -> Cost:
     `phased` gives the graphs of those before it.
     """
     params = [(op, math.prod(op.result.type.shape({}))) for op in graph.params.values()]
-    fresh, carried = _alone(graph, Lifetime.STREAM), _alone(graph, Lifetime.NONE)
+    fresh, carried = _alone(graph, Lifetime.SAMPLE), _alone(graph, Lifetime.NONE)
     lone = graph.nest.backprop == ("passes", 1)
     passes = (fresh, *[carried] * (graph.nest.passes - 1)) if lone else _window(graph)
     return Cost(

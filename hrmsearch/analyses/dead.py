@@ -26,7 +26,7 @@ class Used(Reach):
 @rule("HS108", "dead-state", "warning")
 def dead(graph: Graph) -> Iterator[Finding]:
     """Yield a finding per state that might as well not be there."""
-    facts = Interpreter(graph, Used()).run(Lifetime.STREAM, {})
+    facts = Interpreter(graph, Used()).run(Lifetime.SAMPLE, {})
     read = _read(facts)
     told: set[str] = set()
     for path, state in graph.states.items():

@@ -42,7 +42,7 @@ class Interpreter(Generic[V]):
         self.domain = domain
         self._calls: dict[object, list[V]] = {}
         self._definitions: dict[Op, Region] = {}
-        self._boundary: tuple[Lifetime, int, Mapping[str, V]] = (Lifetime.STREAM, 1, {})
+        self._boundary: tuple[Lifetime, int, Mapping[str, V]] = (Lifetime.SAMPLE, 1, {})
 
     def run(self, reset: Lifetime, carried: Mapping[str, V], window: int = 1, index: int = 1) -> Facts[V]:
         """Return the facts of one pass that restores the states which `reset` reaches and reads the others."""

@@ -109,7 +109,7 @@ def kept(graph: Graph) -> Iterator[Finding]:
     if not promises:
         return
     domain = Kept()
-    facts = Interpreter(graph, domain).run(Lifetime.STREAM, {})
+    facts = Interpreter(graph, domain).run(Lifetime.SAMPLE, {})
     for path, promise in promises.items():
         for what, known in (("starts", domain.starts[path]), ("is left", facts.candidates[path].range)):
             if not _inside(known, promise):

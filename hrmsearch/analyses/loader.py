@@ -20,7 +20,7 @@ def loader(graph: Graph) -> Iterator[Finding]:
         return
     told: set[str] = set()
     for state in graph.states.values():
-        if lifetime(state) >= Lifetime.STREAM and label(state) not in told:
+        if lifetime(state) == Lifetime.STREAM and label(state) not in told:
             told.add(label(state))
             yield Finding(
                 setting(state, "lifetime"),

@@ -52,7 +52,7 @@ class Bound:
 def bounds(graph: Graph) -> dict[str, Bound]:
     """Return the bound of every linear recurrence, by its place."""
     terms = Terms()
-    Interpreter(graph, terms).run(Lifetime.STREAM, {})
+    Interpreter(graph, terms).run(Lifetime.SAMPLE, {})
     return {place: _bound(terms, op, found) for place, (op, found) in terms.transitions.items()}
 
 
@@ -134,7 +134,7 @@ def _sampled(graph: Graph) -> dict[str, float]:
     radius: dict[str, float] = {}
     for seed in _SEEDS:
         samples = Samples(initial_params(graph, seed))
-        Interpreter(graph, samples).run(Lifetime.STREAM, {})
+        Interpreter(graph, samples).run(Lifetime.SAMPLE, {})
         radius = {place: max(value, radius.get(place, 0.0)) for place, value in samples.radius.items()}
     return radius
 

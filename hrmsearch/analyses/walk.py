@@ -35,7 +35,7 @@ class _Walk(Generic[V]):
 
     def run(self, windows: int | None) -> list[Facts[V]]:
         """Walk a number of windows, or until nothing new can happen."""
-        kept = [path for path, op in self.graph.states.items() if op.attrs["lifetime"] == "stream"]
+        kept = [path for path, op in self.graph.states.items() if op.attrs["lifetime"] in ("stream", "sample")]
         unit, length = self.graph.nest.backprop
         least = windows or (length if unit == "windows" else 1)
         most = windows or least + _ROUNDS if kept else least
@@ -51,7 +51,7 @@ class _Walk(Generic[V]):
     def _window(self, window: int) -> None:
         nest = self.graph.nest
         for index in range(1, nest.passes + 1):
-            boundary = Lifetime.STREAM if window == 1 else Lifetime.WINDOW
+            boundary = Lifetime.SAMPLE if window == 1 else Lifetime.WINDOW
             facts = self._pass(boundary if index == 1 else Lifetime.NONE, window, index)
             self.facts.append(facts)
             self._commit(facts, last=index == nest.passes)
@@ -61,7 +61,12 @@ class _Walk(Generic[V]):
             self._passes += 1
             if _ends_span(nest, self._passes):
                 self.carried = {path: self.domain.span_ended(v) for path, v in self.carried.items()}
-        self.carried = {path: self.domain.window_ended(value) for path, value in self.carried.items()}
+        self.carried = {path: self._after(path, value) for path, value in self.carried.items()}
+
+    def _after(self, path: str, value: V) -> V:
+        """Return a carried value as the next window finds it; what is kept by sample comes back to the same window."""
+        by_sample = self.graph.states[path].attrs["lifetime"] == "sample"
+        return value if by_sample else self.domain.window_ended(value)
 
     def _pass(self, reset: Lifetime, window: int, index: int) -> Facts[V]:
         """Run a pass unless one with the same restores and carry was run."""

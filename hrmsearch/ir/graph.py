@@ -145,7 +145,7 @@ class Nest:
     gradient crosses. step: "span" takes an optimiser step per span, "window" sums the losses of all passes first.
     loader: "shuffled" or "contiguous" windows. causal: whether outputs may not see later inputs. halt: how rows stop
     before they took all passes, if they may. phases: what training goes through, in order; by default one that trains
-    everything.
+    everything. settle: passes that fill what is kept by sample of a window that was never met.
     """
 
     passes: int = 1
@@ -156,6 +156,7 @@ class Nest:
     window: int = 1
     halt: Halt | None = None
     phases: tuple[Phase, ...] = (Phase(),)
+    settle: int = 0
 
 
 #: outputs below this only watch a model: what nothing else reads has no effect

@@ -136,6 +136,7 @@ def _nest(line: str) -> Nest:
         causal=json.loads(words["causal"]),
         window=int(words["window"]),
         halt=Halt(**json.loads(words["halt"])) if "halt" in words else None,
+        settle=int(words.get("settle", 0)),
         phases=_phases(words["phases"]) if "phases" in words else Nest().phases,
     )
 

@@ -19,6 +19,7 @@ def _graph(graph: Graph) -> Iterator[str]:
         f"  nest passes={nest.passes} backprop={nest.backprop[0]}:{nest.backprop[1]} step={nest.step} "
         f"loader={nest.loader} causal={json.dumps(nest.causal)} window={nest.window}"
         + ("" if nest.halt is None else f" halt={_compact(asdict(nest.halt))}")
+        + (f" settle={nest.settle}" if nest.settle else "")
         + ("" if nest.phases == Nest().phases else f" phases={_compact([asdict(phase) for phase in nest.phases])}")
     )
     for function in graph.functions.values():

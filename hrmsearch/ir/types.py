@@ -14,12 +14,16 @@ from hrmsearch.errors import GraphError
 
 
 class Lifetime(IntEnum):
-    """The boundary that restores a state leaf; a row's `reset` restores every leaf it reaches."""
+    """The boundary that restores a state leaf; a row's `reset` restores every leaf it reaches.
+
+    A leaf of `SAMPLE` is no boundary's: the nest keeps it for each training window and hands it back when that returns.
+    """
 
     NONE = 0
     PASS = 1
     WINDOW = 2
     STREAM = 3
+    SAMPLE = 4
 
     @classmethod
     def of(cls, name: str) -> "Lifetime":

@@ -52,7 +52,7 @@ def explain_kernels(spec: Spec, graph: Graph, seed: int) -> list[Explained]:
     if not found:
         raise HrmsearchError(f"{spec.file}: no mixer is an hl_kernel, and only those have an algebra")
     params, known, paths = initial_params(graph, seed), bounds(graph), _Parameters()
-    Interpreter(graph, paths).run(Lifetime.STREAM, {})
+    Interpreter(graph, paths).run(Lifetime.SAMPLE, {})
     explained: list[Explained] = []
     for place, kernel in found.items():
         uses = paths.by_place.get(place, {})

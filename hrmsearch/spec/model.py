@@ -74,13 +74,16 @@ class NestSpec(Part):
     """How often a window is refined, and when the optimiser steps.
 
     passes: how often, or at most, where rows halt. step: `span` steps after every span; `window` sums the losses of all
-    passes of a window first.
+    passes of a window first. settle: passes without gradient or score over a window that is met for the first time, as
+    every one that is scored; they fill what a memory keeps by sample.
     """
 
     passes: PositiveInt = 1
     halt: Annotated[Halting | None, OrNone()] = None
     backprop: Backprop = Field(default_factory=lambda: Backprop(passes=1))
     step: Literal["span", "window"] = "span"
+    # an absent one leaves the resolved spec, and so its hash, as it was
+    settle: NonNegativeInt | None = None
 
     @model_validator(mode="after")
     def _whole_spans(self) -> Self:

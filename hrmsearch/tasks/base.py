@@ -174,6 +174,11 @@ class Task(Kind, family="task"):
         return False
 
     @property
+    def renews(self) -> bool:
+        """Whether every epoch has training windows of its own."""
+        return False
+
+    @property
     def puzzles(self) -> int:
         """How many puzzles there are to tell apart; each row then has the number of its own, from 0."""
         return 0

@@ -8,7 +8,7 @@ run resumes from two integers, and both loaders score the same targets.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,14 @@ Plan = list[tuple[int, NDArray[np.intp]]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Named arrays with a row axis first, and the lifetime to restore in every row before their first pass."""
+    """Named arrays with a row axis first, and the lifetime to restore in every row before their first pass.
+
+    windows: which window of its section each row is; none where nobody asks.
+    """
 
     arrays: dict[str, Ids]
     reset: Lifetime
+    windows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
 
 
 def train_batches(
@@ -133,4 +137,4 @@ def _batch(sections: Sequence[Split], plan: Plan, index: int) -> Batch:
     begins = split.stream is not None and windows[0] % split.stream == 0
     # State has one row per batch row, so another number of rows cannot take it over.
     continues = before == section and len(last) == len(windows) and not begins
-    return Batch(split.rows(windows), Lifetime.WINDOW if continues else Lifetime.STREAM)
+    return Batch(split.rows(windows), Lifetime.WINDOW if continues else Lifetime.STREAM, windows)

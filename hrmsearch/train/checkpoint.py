@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file with all that the rest of a run depends on.
 
 Arrays: `snapshot/<name>` is the executable's (parameters, optimiser, averages, random state), `carry/<i>/<path>` the
-carry of micro-batch i, `best/<path>` the best parameters, `rolling/<name>` the rows of a nest that halts. `json` is
+carry of micro-batch i, `best/<path>` the best parameters, `rolling/<name>` the rows of a nest that halts,
+`kept/<name>` what is kept of each window. `json` is
 u8[n]: the rest as JSON in UTF-8, whose floats keep every bit.
 """
 
@@ -46,6 +47,7 @@ class Checkpoint:
     rows: Sequence[int]
     best: Mapping[str, Array]
     rolling: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    kept: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a crash leaves the one before it. Raises RunError where it cannot be written."""
@@ -53,6 +55,7 @@ class Checkpoint:
         arrays |= {f"snapshot/{name}": array for name, array in self.snapshot.items()}
         arrays |= {f"best/{name}": array for name, array in self.best.items()}
         arrays |= {f"rolling/{name}": array for name, array in self.rolling.items()}
+        arrays |= {f"kept/{name}": array for name, array in self.kept.items()}
         for i, carry in enumerate(self.carries):
             arrays |= {f"carry/{i}/{name}": array for name, array in carry.items()}
         write_arrays(path, arrays)
@@ -91,6 +94,7 @@ def load(path: Path, origin: Origin) -> Checkpoint:
         rows,
         below("best/", arrays),
         below("rolling/", arrays),
+        below("kept/", arrays),
     )
 
 

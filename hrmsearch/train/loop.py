@@ -75,6 +75,7 @@ class Trainer:
         self._executable.init(self._job.seed)
         self._executable.restore(checkpoint.snapshot)
         self._stepper.restore(checkpoint.carries, checkpoint.rows)
+        self._stepper.kept.restore(checkpoint.kept)
         if self._rolling:
             self._rolling.restore(checkpoint.rolling)
         self._best = dict(checkpoint.best)
@@ -251,6 +252,7 @@ class Trainer:
             rows=self._stepper.carried_rows,
             best=self._best,
             rolling=self._rolling.snapshot() if self._rolling else {},
+            kept=self._stepper.kept.snapshot(),
         )
         moment.save(path)
         self._mark()

@@ -5,6 +5,7 @@ windows have the same rows, so a group ends early where the number of rows chang
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def fitting(batches: Iterable[Batch], graph: Graph) -> Iterator[Batch]:
     """Yield batches with the arrays that a graph asks for: not every model tells puzzles apart."""
     wanted = graph.inputs
     for batch in batches:
-        yield Batch({name: array for name, array in batch.arrays.items() if name in wanted}, batch.reset)
+        yield replace(batch, arrays={name: array for name, array in batch.arrays.items() if name in wanted})
 
 
 def group_length(nest: Nest) -> int:
@@ -49,10 +50,16 @@ def groups(batches: Iterable[Batch], length: int) -> Iterator[Group]:
 def micro_batches(group: Group, rows: int) -> list[Group]:
     """Split the rows of a group into micro-batches of `rows`, the last one perhaps shorter."""
     count = rows_of(group[0])
-    return [
-        [Batch({name: a[i : i + rows] for name, a in batch.arrays.items()}, batch.reset) for batch in group]
-        for i in range(0, count, rows)
-    ]
+    return [[_cut(batch, slice(i, i + rows)) for batch in group] for i in range(0, count, rows)]
+
+
+def _cut(batch: Batch, rows: slice) -> Batch:
+    return Batch({name: array[rows] for name, array in batch.arrays.items()}, batch.reset, batch.windows[rows])
+
+
+def settling(batch: Batch, nest: Nest) -> list[Pass]:
+    """Return the passes that fill what is kept of a window that was never met."""
+    return [replace(call, last=False) for call in passes(batch, nest.settle)]
 
 
 def passes(batch: Batch, count: int) -> list[Pass]:
@@ -60,7 +67,7 @@ def passes(batch: Batch, count: int) -> list[Pass]:
 
     The last one is marked, since some states commit only there.
     """
-    resets = [batch.reset] + [Lifetime.PASS] * (count - 1)
+    resets = [batch.reset, *[Lifetime.PASS] * (count - 1)][:count]
     return [Pass(batch.arrays, int(reset), i == count - 1) for i, reset in enumerate(resets)]
 
 

@@ -23,7 +23,7 @@ from hrmsearch.tasks.base import Ids
 from hrmsearch.tasks.char_lm import TextData
 from hrmsearch.tasks.loaders import Batch
 from hrmsearch.train.loading import LoadedRun
-from hrmsearch.train.nest import passes
+from hrmsearch.train.nest import passes, settling
 
 # no UTF-8 character has more bytes, so a longer run of bytes that does not decode never will
 _LONGEST_CHARACTER = 4
@@ -97,7 +97,8 @@ class _Windows:
             fresh = self._executable.carry_to_numpy(carry)
             carry = self._executable.carry_from_numpy(fresh | self._cut(memory, len(ids)))
         logits: Array = np.zeros(0)
-        for call in passes(Batch({"tokens": tokens}, reset), self._nest.passes):
+        batch = Batch({"tokens": tokens}, reset)
+        for call in (*settling(batch, self._nest), *passes(batch, self._nest.passes)):
             outputs, carry = self._executable.forward(call, carry)
             logits = outputs["logits"][0, -1]
         return logits, self._executable.carry_to_numpy(carry)

@@ -12,6 +12,7 @@ from hrmsearch.tasks.base import Split, Task
 from hrmsearch.tasks.judging import Tally, chosen, of_loss
 from hrmsearch.tasks.loaders import eval_batches
 from hrmsearch.train.halting import halts
+from hrmsearch.train.kept import begun
 from hrmsearch.train.nest import fitting, passes, rows_of
 from hrmsearch.train.scores import Score
 
@@ -33,16 +34,15 @@ def score(
     The loader decides the rows: `contiguous` reads the split as one stream, so that state of lifetime `stream` has seen
     all text before a window; `shuffled` reads `batch` windows at a time, in document order. The targets are the same.
     Every pass's loss is the summed loss over the summed number of targets, so short batches weigh what they hold;
-    telemetry is the mean over windows. Where rows are scored as they halt, a row keeps what it said when it did.
+    telemetry is the mean over windows. Where rows are scored as they halt, a row keeps what it said when it did. What
+    is kept by sample begins empty for every window, and `settle` passes fill it.
     """
     graph = executable.graph
     found = [_Pass(graph, task) for _ in range(count or graph.nest.passes)]
     carry: Carry | None = None
     rows = 0
     for dealt in fitting(eval_batches(split, loader or graph.nest.loader, batch), graph):
-        if carry is None or rows_of(dealt) != rows:
-            rows = rows_of(dealt)
-            carry = executable.init_carry(rows, split.window)
+        carry, rows = begun(executable, dealt, carry if rows_of(dealt) == rows else None, split.window), rows_of(dealt)
         kept = _Kept(graph, len(found), rows)
         for one, call in zip(found, passes(dealt, len(found)), strict=True):
             outputs, carry = executable.eval_step(call, carry)

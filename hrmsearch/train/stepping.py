@@ -7,6 +7,7 @@ import numpy as np
 
 from hrmsearch.ir import TELEMETRY, Lifetime
 from hrmsearch.runtime import Array, Carry, Executable, Pass, Span
+from hrmsearch.train.kept import Kept
 from hrmsearch.train.nest import Group, micro_batches, rows_of, spans
 
 
@@ -28,7 +29,8 @@ class Stepper:
 
     With `accumulate: a` a batch of a * rows is computed `rows` rows at a time: for each span every micro-batch adds its
     gradient, weighted by its share of the rows, before the one update, so the step is that of the whole batch (exactly
-    so for a loss that is a mean over as many targets in every row). rate: the learning rate of the next step.
+    so for a loss that is a mean over as many targets in every row). rate: the learning rate of the next step. kept:
+    what is kept of each window from one visit to the next.
     """
 
     def __init__(self, executable: Executable, rows: int, rate: Callable[[], float], check: Check) -> None:
@@ -41,6 +43,7 @@ class Stepper:
         self._carried_rows: list[int] = []
         self._told: list[Mapping[str, Array]] = []
         self._first = 1
+        self.kept = Kept(executable.graph)
 
     def readings(self) -> dict[int, dict[str, float]]:
         """Return what the model told in the last span, by the number of the pass, as means over its rows."""
@@ -59,6 +62,7 @@ class Stepper:
         parts = micro_batches(group, self._rows)
         rows = [rows_of(part[0]) for part in parts]
         self._enter(group, rows)
+        self._bring(parts)
         weights = [count / sum(rows) for count in rows]
         losses: list[float] = []
         columns = list(zip(*(spans(part, self._nest) for part in parts), strict=True))
@@ -68,8 +72,17 @@ class Stepper:
             losses += found
             if norm is not None:
                 updated(Update(found[-1], *norm))
+        if self.kept:
+            for part, carry in zip(parts, self._carries, strict=True):
+                self.kept.leave(self._executable, part[0].windows, carry)
         windows, passes = len(group), self._nest.passes
         return [sum(losses[i::passes]) / windows for i in range(passes)]
+
+    def _bring(self, parts: Sequence[Group]) -> None:
+        """Put what is kept of the windows at hand into the carries."""
+        if self.kept:
+            pairs = zip(parts, self._carries, strict=True)
+            self._carries = [self.kept.enter(self._executable, part[0], carry) for part, carry in pairs]
 
     def roll(self, call: Pass, updated: Callable[[Update], None]) -> tuple[float, dict[str, Array]]:
         """Take one pass of every row and step; return the loss and the outputs asked for. Hears of the update."""

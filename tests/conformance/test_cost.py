@@ -44,6 +44,7 @@ PARAMS = {
     "trm": 6_827_521,
     "trm_mlp": 5_028_353,
     "sudoku4": 55_105,
+    "lct": 78_080,
     "lct_oacd_1layer": 78_080,
     "lct_oacd_2layer": 149_952,
 }

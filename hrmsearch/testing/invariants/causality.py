@@ -38,7 +38,8 @@ def causality(subject: Subject, draws: Draws) -> None:
     """Change one token, or it and all after it in its row, and compare the logits before it.
 
     No optimiser step stands between the passes. With a state that outlives windows, the changed token may stand in a
-    later window, and everything before that window is compared too.
+    later window, and everything before that window is compared too. Where states are kept by sample, the same window is
+    met several times.
     """
     case = subject.case(draws, tokens=2)
     before = case.windows(draws.integer("windows", 1, 2 if subject.states("stream") else 1))
@@ -51,7 +52,11 @@ def causality(subject: Subject, draws: Draws) -> None:
     by = draws.integer("by", 1, subject.classes - 1)
     tokens[row, position:end] = (tokens[row, position:end] + by) % subject.classes
     what = f"token {position} of row {row} in window {changed + 1} changed"
-    _unmoved(subject, what, case.stream(before)[0], case.stream(after)[0], changed, position)
+    visits = draws.integer("visits", 1, 3) if subject.states("sample") else 1
+    old, new = (case.stream([*windows] * visits)[0] for windows in (before, after))
+    for visit in range(0, visits * len(before), len(before)):
+        seen = slice(visit, visit + len(before))
+        _unmoved(subject, what, old[seen], new[seen], changed, position)
 
 
 def _unmoved(

@@ -92,7 +92,7 @@ def commits(subject: Subject, draws: Draws) -> None:
     case = subject.case(draws)
     *before, window = case.windows(1 + draws.integer("windows_before", 1, 2))
     _, carry = case.stream(before)
-    levels = np.array(draws.integers("levels", 0, int(Lifetime.STREAM), case.rows), np.int8)
+    levels = np.array(draws.integers("levels", 0, int(Lifetime.SAMPLE), case.rows), np.int8)
     (given,), kept = case.run([Pass(window, levels, last=False)], carry)
     (as_last,), taken = case.run([Pass(window, levels)], carry)
     _, fresh = case.run([Pass(window, int(Lifetime.STREAM), last=False)], case.fresh())

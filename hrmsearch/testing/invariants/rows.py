@@ -24,7 +24,7 @@ def reset_rows(subject: Subject, draws: Draws) -> None:
     case = subject.case(draws, rows=2)
     *before, window = case.windows(1 + draws.integer("windows_before", 1, 2))
     _, carry = case.stream(before)
-    levels = draws.integers("levels", 0, int(Lifetime.STREAM), case.rows)
+    levels = draws.integers("levels", 0, int(Lifetime.SAMPLE), case.rows)
     got = _pass(case, Pass(window, np.array(levels, np.int8)), carry)
     longest = max(Lifetime.of(op.attrs["lifetime"]) for op in subject.graph.states.values())
     for level in sorted(set(levels)):

@@ -54,7 +54,7 @@ def _moved(source: Executable, target: Executable, carry: Carry) -> Carry:
 
 
 def _streaming(subject: Subject) -> str:
-    kept = subject.states("stream")
+    kept = subject.states("stream") + subject.states("sample")
     return f"{kept[0]} outlives its window" if kept else ""
 
 
