@@ -25,6 +25,7 @@ _SMALLER: Final = {
     "hrm_act_v1": [*_PREFIXED, *_LEVELS],
     "trm": [*_PREFIXED, *_LEVELS],
     "trm_mlp": [*_PREFIXED, *_OVER_POSITIONS],
+    "sudoku9": [*_SMALL, *_LEVELS],
 }
 
 

@@ -132,11 +132,13 @@ class Poses:
     """
 
     def __init__(self, words: Words, boards: Boards, least: int) -> None:
-        rows, self._n = np.arange(len(boards)), (boards.shape[1] - 1) // 2
+        rows = np.arange(len(boards))
+        self._n: int = (boards.shape[1] - 1) // 2
         start = words.below(self._n**2, len(boards))
         self._boards = boards.copy()
         self._boards[rows, *self._cell(start)] = START
-        rooms = self._cell(np.arange(self._n**2))
+        every: NDArray[Any] = np.arange(self._n**2)
+        rooms = self._cell(every)
         away = distances(boards != WALL, self._boards == START)[:, *rooms]
         draws = words.uniform(*away.shape)
         fit = away >= np.minimum(least, away.max(1))[:, None]

@@ -45,6 +45,7 @@ PARAMS = {
     "trm_mlp": 5_028_353,
     "sudoku4": 55_105,
     "lct": 78_080,
+    "sudoku9": 1_730_561,
     "lct_oacd_1layer": 78_080,
     "lct_oacd_2layer": 149_952,
 }

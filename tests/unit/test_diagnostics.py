@@ -28,6 +28,7 @@ EXPECTED = {
     "trm": [],
     "trm_mlp": [],
     "sudoku4": [],
+    "sudoku9": [],
     "hrm_simultaneous": ["HS102"],
     "hrm_memory": ["HS101", "HS102", "HS106", "HS109"],
     "infini_hrm": [],
