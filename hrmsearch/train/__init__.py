@@ -3,6 +3,8 @@
 `run` trains a spec's seeds and tells a `Watcher`; `load_run`, `evaluate`, `sample` and `reproduce` take it from there.
 """
 
+from hrmsearch.train.answering import Answer as Answer
+from hrmsearch.train.answering import answers as answers
 from hrmsearch.train.compiling import compile_for as compile_for
 from hrmsearch.train.compiling import prepared_for as prepared_for
 from hrmsearch.train.compiling import source_for as source_for

@@ -6,7 +6,7 @@ import click
 @click.command("memories")
 @click.argument("kinds", nargs=-1)
 def command(kinds: tuple[str, ...]) -> None:
-    """Print where memories may stand, for how long and with which commit rule.
+    """Print where memories may stand and for how long.
 
     KINDS are names of memory kinds, by default all that are registered, plug-ins too. Codes of errors stop a run, those
     beside `runs` are warnings; `hrmsearch explain` has a page for each.

@@ -1,0 +1,80 @@
+"""What a trained model answers to single windows of a split, after each pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hrmsearch.errors import DataError
+from hrmsearch.ir import Lifetime
+from hrmsearch.runtime import Array
+from hrmsearch.tasks.base import IGNORE, Ids, Split
+from hrmsearch.tasks.loaders import Batch
+from hrmsearch.train.halting import Q_HALT, halts
+from hrmsearch.train.loading import LoadedRun
+from hrmsearch.train.nest import passes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said to one window.
+
+    number: of the window in its split, from 0. tokens, targets: i32[T]. predicted: i32[passes, T]. halted: the pass
+    after which the row would halt, from 1; None where rows do not halt one by one.
+    """
+
+    number: int
+    tokens: Ids
+    targets: Ids
+    predicted: Ids
+    halted: int | None = None
+
+    @property
+    def wrong(self) -> Array:
+        """Which tokens are wrong after the last pass, bool[T]; what does not count is not."""
+        return (self.targets != IGNORE) & (self.predicted[-1] != self.targets)
+
+    @property
+    def right_by_pass(self) -> list[float]:
+        """The share of right answers after each pass."""
+        asked = self.targets != IGNORE
+        return [float(said[asked].mean()) if asked.any() else 1.0 for said in self.predicted == self.targets]
+
+
+def answers(
+    run: LoadedRun, split: str = "test", numbers: Sequence[int] = (0,), count: int | None = None
+) -> list[Answer]:
+    """Return what a run answers to windows of a split, by their numbers, after `count` passes or those of the nest.
+
+    Raises DataError for a task that is not judged by answers, a split or a number that does not exist.
+    """
+    if not run.task.answers:
+        raise DataError(f"the task {run.task.kind!r} is not judged by answers; `hrmsearch sample` continues a text")
+    data = run.data.splits
+    if split not in data:
+        raise DataError(f"there is no split {split!r}; there are {', '.join(data)}")
+    for number in numbers:
+        if not 0 <= number < len(data[split]):
+            raise DataError(f"{split} has no window {number}; there are 0 to {len(data[split]) - 1}")
+    rows = data[split].rows(list(numbers))
+    predicted, halted = _predicted(run, data[split], rows, count)
+    return [
+        Answer(number, rows["tokens"][i], rows["targets"][i], predicted[:, i], int(halted[i]) or None)
+        for i, number in enumerate(numbers)
+    ]
+
+
+def _predicted(run: LoadedRun, split: Split, rows: dict[str, Ids], count: int | None) -> tuple[Ids, Array]:
+    """Return what was said after every pass, and in which each row halts first; 0 where none does."""
+    executable, nest = run.executable, run.executable.graph.nest
+    inputs = {name: array for name, array in rows.items() if name in executable.graph.inputs}
+    size, most = len(rows["tokens"]), count or nest.passes
+    carry, said = executable.init_carry(size, split.window), list[Ids]()
+    halted = np.zeros(size, np.int64)
+    for number, call in enumerate(passes(Batch(inputs, Lifetime.STREAM), most), 1):
+        outputs, carry = executable.eval_step(call, carry)
+        said.append(outputs["predicted"].astype(np.int32))
+        if nest.halt is not None and Q_HALT in outputs:
+            stops = halts(outputs, np.full(size, number), nest.passes)
+            halted = np.where((halted == 0) & stops, number, halted)
+    return np.stack(said), halted

@@ -1,0 +1,115 @@
+"""Puzzles are shown with what a model says to them, wrong cells marked, in text, in colour and as HTML."""
+
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import hrmsearch as hs
+from hrmsearch.cli.app import app
+from hrmsearch.errors import DataError
+from hrmsearch.report.boards import Board, beside, beside_in_colour
+from hrmsearch.report.puzzles import boards_of, told
+from hrmsearch.tasks.boards import Boards
+from hrmsearch.train import Answer, answers, load_run
+from tests.training import train
+
+TINY = ("model.dim=8", "model.defaults.ffn.width=8", "train.epochs=1", "seeds=[0]", "nest.passes=3")
+FEW = ("task.train_rows=16", "task.valid_rows=4", "task.test_rows=4", "train.batch=4")
+SOLVED = np.array([2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2], np.int32)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a short run on Sudoku of side 4."""
+    return train(hs.load("sudoku4", [*TINY, *FEW]), tmp_path_factory.mktemp("boards")).run_dir
+
+
+def answer(*wrong: int) -> Answer:
+    said = SOLVED.copy()
+    said[list(wrong)] = 2 + said[list(wrong)] % 4
+    asked = np.where(np.arange(16) % 3 == 0, SOLVED, 1).astype(np.int32)
+    return Answer(7, asked, SOLVED, np.stack([np.ones_like(said), said]), 2)
+
+
+def sudoku() -> Boards:
+    task = hs.load("sudoku4").task
+    assert isinstance(task, Boards)
+    return task
+
+
+def test_a_puzzle_its_solution_and_the_answer_stand_side_by_side() -> None:
+    lines = list(beside(boards_of(sudoku(), answer(0))))
+    assert lines == [
+        "puzzle      solution    answer",
+        "1 . |. 4    1 2 |3 4    3!2 |3 4",
+        ". . |1 .    3 4 |1 2    3 4 |1 2",
+        "----+----   ----+----   ----+----",
+        ". 1 |. .    2 1 |4 3    2 1 |4 3",
+        "4 . |. 1    4 3 |2 1    4 3 |2 1",
+    ]
+
+
+def test_colours_show_the_same_text_and_mark_what_is_wrong() -> None:
+    boards = boards_of(sudoku(), answer(0, 5))
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, color_system="truecolor", width=100)
+    for line in beside_in_colour(boards):
+        console.print(line)
+    plain = [line.plain.rstrip() for line in beside_in_colour(boards)]
+    assert plain == list(beside(boards))
+    assert out.getvalue().count("48;2;179;38;30m") == 2
+
+
+def test_html_marks_wrong_cells_by_class_and_title_and_leaves_blanks_empty() -> None:
+    puzzle, _, said = (" ".join(board.html()) for board in boards_of(sudoku(), answer(0)))
+    assert said.count('<td class="wrong" title="wrong">') == 1
+    assert "wrong" not in puzzle
+    assert puzzle.count("></td>") == 10
+    assert said.count("<tr class='below'>") == 1
+
+
+def test_a_maze_has_its_colours() -> None:
+    task = hs.load("transformer", ["task=maze/small"]).task
+    assert isinstance(task, Boards)
+    board = Board.of("maze", task.drawing, np.array([1, 2, 3, 4, 5] + [1] * 76))
+    html = " ".join(board.html())
+    assert html.count("background:#30343b") == 77
+    assert next(board.lines()).startswith("#   S G o ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"), [((), "test 7: solved"), ((1,), "test 7: 1 cell wrong"), ((1, 2), "test 7: 2 cells wrong")]
+)
+def test_words_below_say_what_came_of_it(wrong: tuple[int, ...], text: str) -> None:
+    said = told("test", answer(*wrong))
+    assert said.startswith(f"{text}; it would halt after pass 2; right cells by pass: 0.00 %, ")
+
+
+def test_answers_are_those_that_are_scored(run: Path) -> None:
+    loaded = load_run(run)
+    found = answers(loaded, "test", (0, 1, 2, 3))
+    share = np.mean([one.right_by_pass for one in found], axis=0)
+    scores = loaded.manifest["metrics"]["test"]
+    np.testing.assert_allclose(share, [score["accuracy"] for score in scores])
+    assert all(one.halted in (1, 2, 3) for one in found)
+    alone = answers(loaded, "test", (2,))[0]
+    np.testing.assert_array_equal(alone.predicted, found[2].predicted)
+    with pytest.raises(DataError, match="test has no window 4; there are 0 to 3"):
+        answers(loaded, "test", (4,))
+    with pytest.raises(DataError, match="there is no split 'tset'"):
+        answers(loaded, "tset")
+
+
+def test_the_command_prints_boards_and_words(run: Path) -> None:
+    done = CliRunner().invoke(app, ["show", str(run), "--number", "1", "--number", "3", "--passes", "2"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("puzzle      solution    answer") == 2
+    assert "test 1: " in done.stdout
+    assert "test 3: " in done.stdout
+    refused = CliRunner().invoke(app, ["show", str(run), "--split", "other"])
+    assert refused.exit_code == 2
+    assert "there is no split 'other'" in refused.stderr
