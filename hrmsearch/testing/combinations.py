@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from hrmsearch.analyses import Diagnostic, validate
 from hrmsearch.blocks.memory import Memory
@@ -115,10 +117,11 @@ def combinations(memories: Mapping[str, Data] | None = None) -> Iterator[Combina
         yield Combination(name, memory, at, lifetime, commit)
 
 
-def variants() -> dict[str, Data]:
+def variants(*, deep: bool = False) -> dict[str, Data]:
     """Return every registered memory kind by name, with only what it needs, and with each number that it may leave out.
 
-    What is needed is a part of another family: every kind of that.
+    What is needed is a part of another family: every kind of that. deep: also with every other choice, one at a time,
+    of the fields that say yes or no or name one of several.
     """
     discover()
     found: dict[str, Data] = {}
@@ -127,6 +130,8 @@ def variants() -> dict[str, Data]:
         found |= needed
         for field, small in _left_out(kind):
             found |= {f"{title} with {field}": {**data, field: small} for title, data in needed.items()}
+        for field, other in _choices(kind) if deep else ():
+            found |= {f"{title} with {field} {other}": {**data, field: other} for title, data in needed.items()}
     return found
 
 
@@ -142,9 +147,22 @@ def _needed(name: str, kind: type[Kind]) -> dict[str, Data]:
     return found
 
 
+def _own(kind: type[Kind]) -> dict[str, FieldInfo]:
+    """Return the fields that a kind of timed memory has beside those that all have, as a spec calls them."""
+    fields = kind.model_fields if issubclass(kind, Memory) else {}
+    return {info.alias or name: info for name, info in fields.items() if name not in Memory.model_fields}
+
+
 def _left_out(kind: type[Kind]) -> Iterator[tuple[str, int]]:
-    """Yield the optional whole numbers that a kind of timed memory has of its own, each with a small one."""
-    own = [field for field in kind.model_fields if issubclass(kind, Memory) and field not in Memory.model_fields]
-    for field, info in ((field, kind.model_fields[field]) for field in own):
+    """Yield the optional whole numbers of a kind, each with a small one."""
+    for field, info in _own(kind).items():
         if info.default is None and any(int in (form, *get_args(form)[:1]) for form in get_args(info.annotation)):
             yield field, 2
+
+
+def _choices(kind: type[Kind]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a kind that say yes or no or name one of several, with what is not the default."""
+    for field, info in _own(kind).items():
+        named = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+        every = (True, False) if info.annotation is bool else named
+        yield from ((field, other) for other in every if other != info.default)
