@@ -131,6 +131,7 @@ def main() -> None:
         rows.append(row_of(share, timed(runners, args.rounds)))
         print(*rows[-1], f"(largest difference {gap:.0e})", sep="  ", flush=True)
     if args.write:
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
         write(RESULTS, page(rows, f"B={args.rows} T={args.window} D={args.dim}"))
 
 

@@ -209,7 +209,7 @@ class TorchExecutable(ParamFiles):
         """Return the result of a span and the gradient of its summed loss; a parameter without a path is absent."""
         losses, after, told = self._span(self._calls(span, carry), carry)
         numbers = _numbers([loss.detach() for loss in losses])
-        result, total = SpanResult(numbers, after, [_to_numpy(one) for one in told]), torch.stack(losses).sum()
+        result, total = SpanResult(numbers, after, _told(told)), torch.stack(losses).sum()
         if not total.requires_grad:
             return result, {}
         found = torch.autograd.grad(total, list(self._trained.values()), allow_unused=True)
@@ -220,7 +220,7 @@ class TorchExecutable(ParamFiles):
         """Run a span in training mode and add `weight` times its gradient to what the next update will use."""
         with self._training_mode():
             losses, after, told = self._backward(self._calls(span, carry), carry, weight)
-        return SpanResult(_numbers(losses), after, [_to_numpy(one) for one in told])
+        return SpanResult(_numbers(losses), after, _told(told))
 
     def update(self, lr: float) -> float:
         """Clip, apply the rule to every parameter that has a gradient, forget the gradients; return their norm.
@@ -244,7 +244,7 @@ class TorchExecutable(ParamFiles):
                 stepped = self._step(self._calls(span, carry), carry, lr)
         # one wait for the device, after everything was sent to it
         *losses, norm = _numbers([*stepped.losses, stepped.norm])
-        return SpanResult(losses, stepped.carry, [_to_numpy(one) for one in stepped.told]), norm
+        return SpanResult(losses, stepped.carry, _told(stepped.told)), norm
 
     def _training_mode(self) -> AbstractContextManager[None]:
         return self._random.training() if self._random else nullcontext()
@@ -343,6 +343,15 @@ def _to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, Array]:
     """Return tensors as arrays of their own; NumPy has no bfloat16, so that becomes float32."""
     found = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     return {n: (t.float() if t.dtype == torch.bfloat16 else t).numpy().copy() for n, t in found.items()}
+
+
+def _told(passes: Sequence[Tensors]) -> list[dict[str, Array]]:
+    """Return by pass the outputs asked for, floats all of them, with one wait for the device."""
+    flat = [value.flatten() for told in passes for value in told.values()]
+    if not flat:
+        return [{} for _ in passes]
+    arrays = iter(np.split(torch.cat(flat).cpu().numpy(), np.cumsum([len(value) for value in flat])[:-1]))
+    return [{name: next(arrays).reshape(value.shape) for name, value in told.items()} for told in passes]
 
 
 def _numbers(tensors: Sequence[torch.Tensor]) -> list[float]:
