@@ -34,14 +34,15 @@ def trials_table(study: StudyFolder) -> Table:
 
 
 def search_items(study: StudyFolder, *, figures: bool) -> Iterator[Item]:
-    """Yield what the search did, as pictures and as a table of every trial."""
-    if figures:
-        yield from _pictures(study)
-    if lacking := [arm for arm in study.arms if study.of_arm(arm) and not _importance(study, arm)]:
-        yield Text(
-            f"How much each path matters is not said of {listed(lacking)}: that takes {FEWEST} trials that were "
-            "trained, at points that differ."
-        )
+    """Yield what the search did, as pictures where there is something to search, and as a table of every trial."""
+    if study.is_searched:
+        if figures:
+            yield from _pictures(study)
+        if lacking := [arm for arm in study.arms if study.of_arm(arm) and not _importance(study, arm)]:
+            yield Text(
+                f"How much each path matters is not said of {listed(lacking)}: that takes {FEWEST} trials that were "
+                "trained, at points that differ."
+            )
     yield trials_table(study)
 
 

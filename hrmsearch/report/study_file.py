@@ -70,6 +70,11 @@ class StudyFolder:
         """The metric that decides."""
         return next(iter(self.objectives)).rpartition(".")[2]
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether any arm has something to search; otherwise its one trial is the arm as written."""
+        return any(trial.point for trial in self.trials)
+
     def of_arm(self, arm: str) -> list[Trial]:
         """Return the trials of an arm, in order."""
         return sorted((trial for trial in self.trials if trial.arm == arm), key=lambda trial: trial.number)

@@ -23,9 +23,10 @@ def study_document(study: StudyFolder, *, figures: bool = True) -> Document:
 
 def _lead(study: StudyFolder) -> Iterator[str]:
     yield from [study.question] if study.question else []
-    arms = f"{len(study.arms)} arms, {', '.join(study.arms)}, were searched by {len(study.trials)} trials in all"
-    chosen = f"valid {study.leading} chose the finalist of each, which was trained again on fresh seeds"
-    yield f"{arms}; {chosen}. The control is {study.control}."
+    arms = f"{len(study.arms)} arms, {', '.join(study.arms)},"
+    searched = f"{arms} were searched by {len(study.trials)} trials in all; valid {study.leading} chose the finalist"
+    trained = f"{searched} of each, which was" if study.is_searched else f"{arms} were trained as written, and"
+    yield f"{trained} trained again on fresh seeds. The control is {study.control}."
     yield from verdicts(study.finalists, study.control) if study.finalists else ()
     yield from headlines(study.finalists) if study.finalists else ()
     yield from [f"There is no comparison: {study.why}."] if study.why else []

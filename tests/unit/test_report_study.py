@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from hrmsearch.cli.app import app
 from hrmsearch.report.search import trials_table
 from hrmsearch.report.study_file import read
+from hrmsearch.report.study_report import study_document
+from hrmsearch.report.table import Table
 from hrmsearch.study.importance import importance
 from hrmsearch.study.results import gather, write_results
 from hrmsearch.study.training import Trains
@@ -90,9 +92,22 @@ def test_a_study_that_was_swept_is_reported(tmp_path: Path) -> None:
     write_results(gather(board), folder)
     assert report(folder, "-o", tmp_path / "report", "--no-figures").exit_code == 0
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert "a, b, were searched by 2 trials in all" in text
+    assert "2 arms, a, b, were searched by 2 trials in all; valid bpc chose the finalist of each, which was" in text
     assert "test bpc minus a's, 2 paired seeds" in text
     assert "| a-0 * | trained |" in text
+
+
+def test_where_nothing_was_searched_no_search_is_shown(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "tiny")
+    record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    record["trials"] = [{**one, "point": {}} for one in record["trials"] if one["number"] == 0]
+    (tmp_path / "tiny" / "study.json").write_text(json.dumps(record), encoding="utf-8")
+    made = study_document(read(tmp_path / "tiny"))
+    assert made.lead[1] == (
+        "2 arms, told, plain, were trained as written, and trained again on fresh seeds. The control is plain."
+    )
+    search = next(section for section in made.sections if section.title == "The search")
+    assert [type(item) for item in search.items] == [Table]
 
 
 def test_a_study_stands_alone_and_has_a_control_of_its_own(folder: Path, report_runs: Path, tmp_path: Path) -> None:
