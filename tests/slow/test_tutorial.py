@@ -37,12 +37,16 @@ def commands(block: str) -> Iterator[Command]:
 
 
 def pattern(quoted: list[str]) -> str:
-    """Return the expression that an output matches: a line `...` is any lines, `...` in a line any text."""
-    parts = [
-        r"(?:.*\n)*?" if line == "..." else r"[^\n]*".join(map(re.escape, line.split("..."))) + r" *\n"
-        for line in quoted
-    ]
-    return "".join(parts)
+    """Return the expression that an output matches: a line `...` is any lines, `...` in a line any text.
+
+    Two spaces or more are as many as a column takes.
+    """
+
+    def one(line: str) -> str:
+        words = [re.sub(r"(\\ ){2,}", "  +", re.escape(part)) for part in line.split("...")]
+        return r"[^\n]*".join(words) + r" *\n"
+
+    return "".join(r"(?:.*\n)*?" if line == "..." else one(line) for line in quoted)
 
 
 def typed(command: Command, folder: Path) -> None:
