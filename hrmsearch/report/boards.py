@@ -52,7 +52,7 @@ class Board:
         side, box = self.drawing.side, self.drawing.box
         yield f'<table class="board"><caption>{escape(self.title)}</caption><tbody>'
         for y in range(side):
-            thick = " class='below'" if box and y % box == box - 1 and y < side - 1 else ""
+            thick = ' class="below"' if box and y % box == box - 1 and y < side - 1 else ""
             cells = "".join(self._html_cell(y * side + x, x) for x in range(side))
             yield f"<tr{thick}>{cells}</tr>"
         yield "</tbody></table>"

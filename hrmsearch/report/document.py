@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hrmsearch.report.boards import Board
 from hrmsearch.report.figures import Picture
 from hrmsearch.report.table import Table
 
@@ -30,7 +31,15 @@ class Findings:
     found: Sequence[Mapping[str, Any]]
 
 
-Item = Table | Picture | Text | Code | Findings
+@dataclass(frozen=True, slots=True)
+class Puzzles:
+    """Boards that stand side by side, and what to say of them."""
+
+    caption: str
+    boards: Sequence[Board]
+
+
+Item = Table | Picture | Text | Code | Findings | Puzzles
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from hrmsearch.report.evidence import LeftOut
 from hrmsearch.report.numbers import measured, measured_spread
 from hrmsearch.report.plots import best_control, best_on_valid, of_learning, of_scores, scored_split
 from hrmsearch.report.provenance import budget_table, commands, conditions_table, manifests_table, rendered_spec
+from hrmsearch.report.puzzles import kept
 from hrmsearch.report.results import seeds_table, specs_table, telemetry_table
 from hrmsearch.report.runs import Compared, Trained
 from hrmsearch.tasks.judging import is_better
@@ -96,7 +97,14 @@ def results_section(compared: Compared, control: str | None, *, figures: bool) -
 def spec_section(compared: Compared, trained: Trained, name: str) -> Section:
     """Return the part on one spec: scores by seed, diagnostics, and what stands behind them."""
     scores = replace(seeds_table([one.result for one in trained.seeds]), title="scores by seed")
-    items = [*_about(trained), scores, *_diagnostics(trained.seeds[0].manifest), manifests_table(trained.seeds)]
+    puzzles = kept(trained.seeds[0].file.parent)
+    items = [
+        *_about(trained),
+        scores,
+        *puzzles,
+        *_diagnostics(trained.seeds[0].manifest),
+        manifests_table(trained.seeds),
+    ]
     items += [commands(trained), budget_table(trained), conditions_table(trained), rendered_spec(trained)]
     return Section(f"{trained.label} on {compared.corpus}", name, items)
 

@@ -5,7 +5,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from hrmsearch.report.document import Code, Document, Findings, Item, Section, Text
+from hrmsearch.report.document import Code, Document, Findings, Item, Puzzles, Section, Text
 from hrmsearch.report.figures import Picture
 from hrmsearch.report.figures.tones import themed, variables
 from hrmsearch.report.markdown import place
@@ -79,6 +79,9 @@ def _item(item: Item, links: Mapping[str, str]) -> Iterator[str]:
         case Code():
             code = f"<pre><code>{escape(item.text)}</code></pre>"
             yield f"<details><summary>{escape(item.title)}</summary>{code}</details>" if item.title else code
+        case Puzzles():
+            boards = (line for board in item.boards for line in board.html())
+            yield f'<figure class="boards">{"".join(boards)}<figcaption>{escape(item.caption)}</figcaption></figure>'
         case Findings():
             yield from (line for found in item.found for line in _finding(found))
 

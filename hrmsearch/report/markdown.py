@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hrmsearch.report.document import Code, Document, Findings, Item, Text
+from hrmsearch.report.boards import beside
+from hrmsearch.report.document import Code, Document, Findings, Item, Puzzles, Text
 from hrmsearch.report.figures import Picture
 from hrmsearch.report.table import Table
 
@@ -28,6 +29,9 @@ def _item(item: Item, figures: Path) -> Iterator[str]:
             yield item.text
         case Code():
             yield f"{item.title}:\n\n```\n{item.text.strip()}\n```" if item.title else f"```\n{item.text.strip()}\n```"
+        case Puzzles():
+            yield "\n".join(["```", *beside(item.boards), "```"])
+            yield f"*{item.caption}*"
         case Findings():
             yield "\n".join(line for found in item.found for line in _finding(found))
 

@@ -1,12 +1,16 @@
 """Answers to puzzles as boards and words."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from hrmsearch.errors import DataError
+from hrmsearch.errors import DataError, RunError
 from hrmsearch.report.boards import Board
+from hrmsearch.report.document import Puzzles
 from hrmsearch.report.numbers import measured
 from hrmsearch.tasks.base import Task
-from hrmsearch.tasks.boards import Boards
+from hrmsearch.tasks.boards import Boards, Drawing
 from hrmsearch.train import Answer
 
 
@@ -24,8 +28,30 @@ def boards_of(task: Task, answer: Answer) -> Sequence[Board]:
 
 def told(split: str, answer: Answer) -> str:
     """Return what to say below boards: how many cells are wrong, and how many were right after each pass."""
-    wrong = int(answer.wrong.sum())
+    return f"{split} {answer.number}: {_says(int(answer.wrong.sum()), answer.halted, answer.right_by_pass)}"
+
+
+def _says(wrong: int, halted: int | None, right: Sequence[float]) -> str:
     says = "solved" if not wrong else f"{wrong} cell{'s' if wrong > 1 else ''} wrong"
-    halts = f"; it would halt after pass {answer.halted}" if answer.halted else ""
-    shares = ", ".join(measured("accuracy", share) for share in answer.right_by_pass)
-    return f"{split} {answer.number}: {says}{halts}; right cells by pass: {shares}"
+    halts = f"; it would halt after pass {halted}" if halted else ""
+    return f"{says}{halts}; right cells by pass: {', '.join(measured('accuracy', share) for share in right)}"
+
+
+def kept(folder: Path) -> Iterator[Puzzles]:
+    """Yield the puzzles that a run kept its answers to, if it did; raises RunError for a file that holds none."""
+    file = folder / "answers.json"
+    if not file.exists():
+        return
+    try:
+        found: Any = json.loads(file.read_text(encoding="utf-8"))
+        drawing = Drawing(**found["drawing"])
+        for one in found["answers"]:
+            boards = (
+                Board("puzzle", drawing, one["tokens"], [False] * len(one["tokens"])),
+                Board("solution", drawing, one["targets"], [False] * len(one["tokens"])),
+                Board("answer", drawing, one["predicted"], one["wrong"]),
+            )
+            says = _says(sum(one["wrong"]), one["halted"], one["right"])
+            yield Puzzles(f"puzzle {one['number']}: {says}", boards)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: holds no answers that a run kept ({error!r})") from error

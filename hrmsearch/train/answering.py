@@ -1,18 +1,26 @@
 """What a trained model answers to single windows of a split, after each pass."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from hrmsearch.errors import DataError
+from hrmsearch.files import write
 from hrmsearch.ir import Lifetime
-from hrmsearch.runtime import Array
-from hrmsearch.tasks.base import IGNORE, Ids, Split
+from hrmsearch.runtime import Array, Executable
+from hrmsearch.tasks.base import IGNORE, Ids, Split, Task
+from hrmsearch.tasks.boards import Boards
 from hrmsearch.tasks.loaders import Batch
 from hrmsearch.train.halting import Q_HALT, halts
 from hrmsearch.train.loading import LoadedRun
 from hrmsearch.train.nest import passes
+
+#: how many puzzles a run keeps its answers to
+_KEPT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +64,42 @@ def answers(
     for number in numbers:
         if not 0 <= number < len(data[split]):
             raise DataError(f"{split} has no window {number}; there are 0 to {len(data[split]) - 1}")
-    rows = data[split].rows(list(numbers))
-    predicted, halted = _predicted(run, data[split], rows, count)
+    return given(run.executable, data[split], numbers, count)
+
+
+def given(executable: Executable, split: Split, numbers: Sequence[int], count: int | None = None) -> list[Answer]:
+    """Return what an executable answers to windows of a split, by their numbers."""
+    rows = split.rows(list(numbers))
+    predicted, halted = _predicted(executable, split, rows, count)
     return [
         Answer(number, rows["tokens"][i], rows["targets"][i], predicted[:, i], int(halted[i]) or None)
         for i, number in enumerate(numbers)
     ]
 
 
-def _predicted(run: LoadedRun, split: Split, rows: dict[str, Ids], count: int | None) -> tuple[Ids, Array]:
+def keep(file: Path, executable: Executable, task: Task, split: Split) -> None:
+    """Write what an executable answers to the first puzzles of a split; nothing where the task has no board."""
+    if not isinstance(task, Boards):
+        return
+    found = given(executable, split, range(min(_KEPT, len(split))))
+    told = [
+        {
+            "number": one.number,
+            "tokens": one.tokens.tolist(),
+            "targets": one.targets.tolist(),
+            "predicted": one.predicted[-1].tolist(),
+            "wrong": one.wrong.tolist(),
+            "halted": one.halted,
+            "right": one.right_by_pass,
+        }
+        for one in found
+    ]
+    write(file, json.dumps({"drawing": asdict(task.drawing), "answers": told}) + "\n")
+
+
+def _predicted(executable: Executable, split: Split, rows: Mapping[str, Ids], count: int | None) -> tuple[Ids, Array]:
     """Return what was said after every pass, and in which each row halts first; 0 where none does."""
-    executable, nest = run.executable, run.executable.graph.nest
+    nest = executable.graph.nest
     inputs = {name: array for name, array in rows.items() if name in executable.graph.inputs}
     size, most = len(rows["tokens"]), count or nest.passes
     carry, said = executable.init_carry(size, split.window), list[Ids]()

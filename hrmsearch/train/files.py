@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def answers(self) -> Path:
+        """What the best parameters say to a few puzzles, where the task has a board to show them on."""
+        return self.path / "answers.json"
+
+    @property
     def checkpoint(self) -> Path:
         """All that training needs to go on; gone once the run is finished."""
         return self.path / "checkpoint.safetensors"
@@ -85,7 +90,7 @@ class RunFolder:
     @property
     def _own(self) -> tuple[Path, ...]:
         described = (self.spec, self.resolved, self.graph, self.source, self.manifest)
-        return (*described, self.metrics, self.weights, self.checkpoint, self.path / "__pycache__")
+        return (*described, self.metrics, self.weights, self.answers, self.checkpoint, self.path / "__pycache__")
 
     def make(self) -> None:
         """Make the folder; raises RunError where that is impossible."""

@@ -9,6 +9,7 @@ from hrmsearch.spec.load import render
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.loaders import train_batch_rows
 from hrmsearch.train import checkpoint, manifest
+from hrmsearch.train.answering import keep
 from hrmsearch.train.compiling import prepared_for, source_for
 from hrmsearch.train.files import RunFolder
 from hrmsearch.train.interrupting import Interrupted, Wish, listening
@@ -95,6 +96,8 @@ def _train(job: Job, shop: Workshop, start: checkpoint.Checkpoint | None, watche
         write(job.folder.manifest, manifest.dump(described | {"status": manifest.DIVERGED}))
         raise
     described |= manifest.results(job, trainer.progress, trainer.test())
+    splits = job.plan.data.splits
+    keep(job.folder.answers, shop.judge(job.plan), job.plan.task, splits.get("test", splits["valid"]))
     write(job.folder.manifest, manifest.dump(described))
     job.folder.remove_checkpoint()
     return SeedResult.of(job.folder.path, described)

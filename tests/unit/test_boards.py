@@ -10,9 +10,9 @@ from rich.console import Console
 
 import hrmsearch as hs
 from hrmsearch.cli.app import app
-from hrmsearch.errors import DataError
+from hrmsearch.errors import DataError, RunError
 from hrmsearch.report.boards import Board, beside, beside_in_colour
-from hrmsearch.report.puzzles import boards_of, told
+from hrmsearch.report.puzzles import boards_of, kept, told
 from hrmsearch.tasks.boards import Boards
 from hrmsearch.train import Answer, answers, load_run
 from tests.training import train
@@ -69,7 +69,7 @@ def test_html_marks_wrong_cells_by_class_and_title_and_leaves_blanks_empty() -> 
     assert said.count('<td class="wrong" title="wrong">') == 1
     assert "wrong" not in puzzle
     assert puzzle.count("></td>") == 10
-    assert said.count("<tr class='below'>") == 1
+    assert said.count('<tr class="below">') == 1
 
 
 def test_a_maze_has_its_colours() -> None:
@@ -113,3 +113,27 @@ def test_the_command_prints_boards_and_words(run: Path) -> None:
     refused = CliRunner().invoke(app, ["show", str(run), "--split", "other"])
     assert refused.exit_code == 2
     assert "there is no split 'other'" in refused.stderr
+
+
+def test_a_report_shows_what_a_run_said_to_its_first_puzzles(run: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["report", str(run), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert html.count('<table class="board">') == 9
+    wrong = sum(int(one.wrong.sum()) for one in answers(load_run(run), "test", (0, 1, 2)))
+    assert html.count('title="wrong"') == wrong
+    assert (tmp_path / "out" / "report.md").read_text(encoding="utf-8").count("puzzle      solution    answer") == 3
+
+
+def test_a_broken_file_of_answers_is_named(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers.json").write_text('{"drawing": {}}')
+    with pytest.raises(RunError, match=r"answers.json: holds no answers that a run kept"):
+        list(kept(tmp_path))
+    assert len(list(kept(run))) == 3
+
+
+def test_a_task_without_a_board_keeps_no_answers(tmp_path: Path) -> None:
+    result = train(hs.load("transformer", [*TINY[:2], "train.epochs=1", "task=parity/small", *FEW]), tmp_path)
+    assert not (result.run_dir / "answers.json").exists()
+    with pytest.raises(DataError, match="has no board to show"):
+        boards_of(load_run(result.run_dir).task, answer())
