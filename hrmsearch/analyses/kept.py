@@ -48,8 +48,9 @@ class Kept(Terms):
             return super().pointwise(kind, args)
         condition, yes, no = args
         axes = dict.fromkeys(name for arg in args for name in arg.axes)
-        known = _given(condition, yes, holds=True).around(_given(condition, no, holds=False))
-        return self.make(kind, None, args, tuple(axes), known)
+        branches = [_given(condition, yes, holds=True), _given(condition, no, holds=False)]
+        taken = [branch for branch in branches if not branch.is_empty] or [ANY]
+        return self.make(kind, None, args, tuple(axes), taken[0].around(taken[-1]))
 
     def tie(self, scan: Op, start: Sequence[Term]) -> list[Term]:
         """Return carries that may be anything in the range of what they start from."""
@@ -72,7 +73,7 @@ class Kept(Terms):
 
 
 def _given(condition: Term, term: Term, *, holds: bool) -> Range:
-    """Return where a term lies if a condition holds, or if it does not."""
+    """Return where a term lies if a condition holds, or if it does not; nowhere if that cannot be."""
     match condition.kind, condition.args:
         case "not", (inner,):
             return _given(inner, term, holds=not holds)
@@ -88,9 +89,7 @@ def _given(condition: Term, term: Term, *, holds: bool) -> Range:
 
 
 def _common(one: Range, other: Range) -> Range:
-    """Return what two ranges have in common; the first where that is nothing, in a branch that is never taken."""
-    low, high = max(one.low, other.low), min(one.high, other.high)
-    return Range(low, high) if low <= high else one
+    return Range(max(one.low, other.low), min(one.high, other.high))
 
 
 def _inside(one: Range, other: Range) -> bool:

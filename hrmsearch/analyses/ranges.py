@@ -17,6 +17,11 @@ class Range:
         """The largest size of an entry."""
         return max(abs(self.low), abs(self.high))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing lies in it."""
+        return self.low > self.high
+
     def around(self, other: "Range") -> "Range":
         """Return the interval around both."""
         return Range(min(self.low, other.low), max(self.high, other.high))

@@ -98,7 +98,7 @@ class Alpha(Gate):
             hidden = hidden + b.einsum(f"{rows} {tokens}, F -> {rows} {tokens} F", value, sure)
         hidden = b.op("silu", hidden + b.param("b", (inner,), "zeros"))
         out = b.param("w", (inner,), resolve(b.context.init, self.width))
-        logit = b.einsum(f"{rows} {tokens} F, F -> {rows} {tokens}", hidden, out)
+        logit = b.sum(hidden * out, "F")
         return b.cast(logit + b.param("b_0", (), {"constant": self.bias}), DType.WIDE)
 
     def _normed(self, b: Builder, value: Value, name: str) -> Value:

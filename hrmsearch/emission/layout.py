@@ -64,6 +64,12 @@ def _broken(head: str, value: Expr | None, margin: str, end: str) -> Iterator[st
         return
     opening, items, closing = _split(value)
     inner = margin + "    "
+    targets = head.removesuffix(" = ").split(", ")
+    if head.endswith(" = ") and len(targets) > 1 and len(f"{margin}{head}{opening}") > WIDTH:
+        yield f"{margin}("
+        yield from (f"{inner}{target}," for target in targets)
+        yield from _broken(") = ", value, margin, end)
+        return
     yield f"{margin}{head}{opening}"
     joined = inner + ", ".join(name + source(item) for name, item in items)
     if len(joined) <= WIDTH and not isinstance(value, _DISPLAYS):
@@ -99,6 +105,13 @@ def signature(name: str, params: list[tuple[str, str]], result: str, types: str)
         return Block(one, comment=types)
     lines = [_commented(f"        {text},", shape) for text, shape in params]
     return Block("\n".join([f"def {name}(", "        self,", *lines, f"    ) -> {result}"]))
+
+
+def returned(count: int) -> str:
+    """Return the type of what a method returns: a tensor, so many of them, or any number where those fill a line."""
+    each = f"tuple[{', '.join(['Tensor'] * count)}]"
+    many = each if len(f"    ) -> {each}:") <= WIDTH else "tuple[Tensor, ...]"
+    return "Tensor" if count == 1 else many
 
 
 def _commented(text: str, comment: str) -> str:

@@ -6,7 +6,7 @@ from hrmsearch.emission import syntax as py
 from hrmsearch.emission.body import Body
 from hrmsearch.emission.dialect import Dialect
 from hrmsearch.emission.helpers import needed
-from hrmsearch.emission.layout import Block, Line, Statement, render, signature
+from hrmsearch.emission.layout import Block, Line, Statement, render, returned, signature
 from hrmsearch.emission.main import Main, plan
 from hrmsearch.emission.scope import File, shape
 from hrmsearch.emission.syntax import Expr
@@ -84,8 +84,7 @@ class _Writer:
         results = [body.tensor(value, body.read(value)) for value in region.results]
         body.block.append(Line("return ", results[0] if len(results) == 1 else py.lift(tuple(results))))
         types = ", ".join(shape(arg.type) for arg in region.args), ", ".join(shape(v.type) for v in region.results)
-        result = "Tensor" if len(results) == 1 else f"tuple[{', '.join(['Tensor'] * len(results))}]"
-        block = signature(one.methods[function], params, result, " -> ".join(types))
+        block = signature(one.methods[function], params, returned(len(results)), " -> ".join(types))
         block.body = body.statements()
         return block
 

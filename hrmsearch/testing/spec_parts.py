@@ -46,6 +46,63 @@ def norms(draw: st.DrawFn, wish: Wish, *, placed: bool = True) -> Data:
     return {"kind": "rms", **maybe(draw, {**place, "gain": st.booleans()}), **({"eps": 0.1} if wish.smooth else {})}
 
 
+# -- policies --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def policies(draw: st.DrawFn, wish: Wish) -> Data:
+    """Draw what a memory may say and keep: any of its parts, but a controller that clamps only with a gate."""
+    parts = draw(st.sets(st.sampled_from(["gate", "clock", "evidence", "control"]), min_size=1))
+    drawn = {name: draw(_PARTS[name](wish)) for name in sorted(parts)}
+    if "control" in parts and "gate" not in parts:
+        del drawn["control"]["clamp"]
+    targets = ["stream", "residual", *(["alpha", "logit"] if "gate" in parts else []), *(parts & {"evidence"})]
+    return drawn | maybe(draw, {"gains": st.lists(_gains(targets), min_size=1, max_size=2)})
+
+
+@st.composite
+def _gains(draw: st.DrawFn, targets: list[str]) -> Data:
+    kind = draw(st.sampled_from(["exp_bounded", "tanh_bounded"]))
+    on = draw(st.lists(st.sampled_from(targets), min_size=1, unique=True))
+    return {"kind": kind, "level": draw(st.sampled_from([0.0, 0.5, 3.0])), "on": on}
+
+
+@st.composite
+def _gate(draw: st.DrawFn, wish: Wish) -> Data:
+    more: Data = {
+        "rate": st.sampled_from([0.05, 0.3]),
+        "clamp": st.sampled_from([0.5, 2.0]),
+        "bias": st.sampled_from([-1.0, 1.0]),
+        "hysteresis": st.just({"open": 0.5, "close": 0.3}),
+    }
+    return {"kind": "alpha", "width": 3, "norm": draw(norms(wish, placed=False)), **maybe(draw, more)}
+
+
+@st.composite
+def _clock(draw: st.DrawFn, wish: Wish) -> Data:
+    del wish
+    every = draw(st.integers(2, 4))
+    budget = st.fixed_dictionaries({"writes": st.integers(1, 3), "window": st.integers(2, 9)})
+    return {"kind": "slots", "every": every, **maybe(draw, {"slot": st.integers(0, every - 1), "budget": budget})}
+
+
+@st.composite
+def _evidence(draw: st.DrawFn, wish: Wish) -> Data:
+    del wish
+    return {"kind": "llr", "ratio": 2.0, **maybe(draw, {"threshold": st.sampled_from([-0.2, 0.1])})}
+
+
+@st.composite
+def _control(draw: st.DrawFn, wish: Wish) -> Data:
+    del wish
+    # a limit of 0 would be met exactly by a memory that is empty
+    limit = {"limit": st.sampled_from([-0.1, 0.01]), "release": st.just(-0.2)}
+    return {"kind": "energy", "window": draw(st.integers(1, 4)), "clamp": 0.3, **maybe(draw, limit)}
+
+
+_PARTS = {"gate": _gate, "clock": _clock, "evidence": _evidence, "control": _control}
+
+
 # -- mixers ----------------------------------------------------------------------------------------------------------
 
 

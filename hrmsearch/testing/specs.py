@@ -11,7 +11,7 @@ from hrmsearch.losses.base import Loss
 from hrmsearch.spec.load import loads
 from hrmsearch.spec.model import Spec
 from hrmsearch.spec.registry import discover, kinds
-from hrmsearch.testing.spec_parts import LIFETIMES, Data, Wish, cells, cores, maybe, norms, recurring
+from hrmsearch.testing.spec_parts import LIFETIMES, Data, Wish, cells, cores, maybe, norms, policies, recurring
 
 _WIDTHS = st.sampled_from([4, 8])
 _INITS = st.sampled_from([{"normal": 0.5}, {"trunc_normal": 0.5}, {"uniform": [-0.5, 0.5]}, "lecun_normal"])
@@ -58,7 +58,8 @@ def _memories(draw: st.DrawFn, places: list[str], wish: Wish) -> list[Data]:
             "lifetime": draw(st.sampled_from(LIFETIMES if in_turn else LIFETIMES[1:])),
             "commit": draw(st.sampled_from(wish.commits)),
         }
-        memories.append({"at": place, **fields, **when})
+        policy = {"policy": draw(policies(wish))} if draw(st.integers(0, 2)) == 0 else {}
+        memories.append({"at": place, **fields, **when, **policy})
     return memories
 
 

@@ -49,6 +49,11 @@ def _guarded_by_both(b: Builder, spent: Value, proposed: Value) -> Value:
     return b.where(b.op("and", b.op("less", more, MOST), b.op("less", 0.0, more)), more, spent)
 
 
+def _never_rising(b: Builder, spent: Value, proposed: Value) -> Value:
+    more = spent + proposed + 3.0
+    return b.where(b.op("less", MOST, more), spent, more)
+
+
 def _cut(b: Builder, spent: Value, proposed: Value) -> Value:
     return b.op("minimum", spent + proposed, MOST)
 
@@ -57,6 +62,7 @@ KEPT: Mapping[str, Step] = {
     "a count that rises where the comparison lets it": _guarded,
     "a count that is zero again beyond its bound": _guarded_by_no,
     "a count under two conditions": _guarded_by_both,
+    "a branch that is never taken": _never_rising,
     "a minimum": _cut,
 }
 

@@ -150,23 +150,22 @@ def scheduled_writes(subject: Subject, draws: Draws) -> None:
     unless=_without("control"),
 )
 def controller(subject: Subject, draws: Draws) -> None:
-    """Raise the energy beyond any limit for as long as two decisions take, then lower it for as long."""
+    """Let the energy fall, raise it beyond any limit for as long as two decisions take, and let it fall for as long."""
     step = _Step(subject, draws, "control")
     control = step.policy.control
     assert control is not None
     watch = subject.keep(f"control {step.index}", lambda: control_graph(control))
     calm = draws.integer("calm_before", 0, control.window)
-    rises = np.concatenate([np.zeros(calm), np.full(2 * control.window, _OVERLOAD), np.full(2 * control.window, -1.0)])
+    lasts = 2 * control.window
+    rises = np.repeat([-_OVERLOAD, _OVERLOAD, -_OVERLOAD], [calm, lasts, lasts])
     call = Pass({"rise": rises[None, :]}, int(Lifetime.STREAM))
     acts = watch.forward(call, watch.init_carry(1, len(rises)))[0]["acts"][0]
     if acts[: calm + 1].any():
         raise Violation(f"memory {step.index}: the controller acts before anything happened")
-    if not acts[calm : calm + 2 * control.window].any():
-        raise Violation(f"memory {step.index}: the controller lets {2 * control.window} tokens of overload pass")
+    if not acts[calm : calm + lasts].any():
+        raise Violation(f"memory {step.index}: the controller lets {lasts} tokens of overload pass")
     if acts[-1]:
-        raise Violation(
-            f"memory {step.index}: the controller still acts {2 * control.window} tokens after the overload"
-        )
+        raise Violation(f"memory {step.index}: the controller still acts {lasts} tokens after the overload")
 
 
 def step_graph(memory: Memory, policy: Policy, dim: int, window: int) -> Graph:
