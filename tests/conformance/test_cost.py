@@ -31,6 +31,7 @@ PARAMS = {
     "slstm": 146_624,
     "mlstm": 148_128,
     "xlstm_hrm": 146_832,
+    "preserve_gate": 146_889,
     "s4d": 153_280,
     "hl_kernel": 149_952,
     "hl_kernel_gated": 149_696,

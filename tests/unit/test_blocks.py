@@ -13,6 +13,7 @@ PUBLISHED = {
     "slstm": 146_624,
     "mlstm": 148_128,
     "xlstm_hrm": 146_832,
+    "preserve_gate": 146_889,
     "s4d": 153_280,
     "hl_kernel": 149_952,
     "hl_kernel_gated": 149_696,

@@ -24,6 +24,7 @@ PARAMS = {
     "slstm": 146624,
     "mlstm": 148128,
     "xlstm_hrm": 146832,
+    "preserve_gate": 146889,
     "s4d": 153280,
     "hl_kernel": 149952,
     "hl_kernel_gated": 149696,

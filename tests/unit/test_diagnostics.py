@@ -16,6 +16,7 @@ EXPECTED = {
     "slstm": [],
     "mlstm": [],
     "xlstm_hrm": [],
+    "preserve_gate": [],
     "hrm_state": [],
     "cube": [],
     "maps": [],
