@@ -3,8 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hrmsearch.blocks import ticking
+from hrmsearch.blocks import clock, ticking
 from hrmsearch.blocks.base import COST
+from hrmsearch.blocks.clock import Slots, Ticked
+from hrmsearch.blocks.control import EnergyBudget
+from hrmsearch.blocks.gate import Gate
+from hrmsearch.blocks.governing import Governing
 from hrmsearch.blocks.infini import Infini
 from hrmsearch.blocks.skipping import Halting
 from hrmsearch.blocks.ticks import Tick
@@ -33,6 +37,12 @@ _NO_MEMORY = ("model.memory=[]",)
 _CHUNKS = ("model.memory[0].chunk=3",)
 _RECURRENT = ("recurrent",)
 _cost = Halting.cost
+_POLICY = "model.memory[0].policy="
+_BUDGET = (f"{_POLICY}{{clock: {{every: 2, budget: {{writes: 1, window: 4}}}}}}",)
+_CLOCK = (f"{_POLICY}{{clock: {{every: 3}}}}",)
+_GATE = (f"{_POLICY}{{gate: {{width: 3, bias: 1.0, hysteresis: {{open: 0.6, close: 0.5}}}}}}",)
+_RATE = (f"{_POLICY}{{gate: {{width: 3, rate: 0.05}}}}",)
+_CONTROL = (f"{_POLICY}{{gate: {{width: 3}}, control: {{window: 3, limit: 0.001, clamp: 0.1, deny: false}}}}",)
 
 
 def _ahead(b: Builder, x: Value) -> Value:
@@ -107,6 +117,11 @@ def _off_by_one(periods: dict[str, int], cycles: int) -> list[Tick]:
 
 _write: Any = vars(Infini)["_write"]
 _there: Any = vars(Infini)["_there"]
+_spent: Any = vars(Slots)["spent"]
+_count: Any = vars(clock)["_count"]
+_follow: Any = vars(Gate)["follow"]
+_said: Any = vars(Governing)["_said"]
+_watch: Any = vars(EnergyBudget)["watch"]
 
 
 def _unmasked(self: Infini, b: Builder, write: Value, keys: Value) -> Value:
@@ -137,6 +152,50 @@ def _delta_of_new(
     """Correct by what the memory says after the write."""
     new = _write(self, b, state, k, v, write)
     return _write(self, b, {"M": new["M"], "z": state["z"]}, k, v, write)
+
+
+def _overspent(
+    self: Slots, b: Builder, proposed: Value, ticked: Ticked, held: Mapping[str, Value]
+) -> tuple[Value, Mapping[str, Value]]:
+    """Let one write more through than the budget has."""
+    assert self.budget is not None
+    larger = self.budget.model_copy(update={"writes": self.budget.writes + 1})
+    return _spent(self.model_copy(update={"budget": larger}), b, proposed, ticked, held)
+
+
+def _counted_twice(b: Builder, value: Value, one: Value, length: int) -> Value:
+    return _count(b, _count(b, value, one, length), one, length)
+
+
+def _ajar(
+    self: Gate, b: Builder, wanted: Value, before: Mapping[str, Value], cap: Value | None
+) -> tuple[Value, Mapping[str, Value]]:
+    """Leave a closed gate open a little."""
+    alpha, left = _follow(self, b, wanted, before, cap)
+    return b.op("maximum", alpha, 0.01), left
+
+
+def _at_once(
+    self: Gate, b: Builder, wanted: Value, before: Mapping[str, Value], cap: Value | None
+) -> tuple[Value, Mapping[str, Value]]:
+    """Take alpha for what is wanted."""
+    return wanted, {**_follow(self, b, wanted, before, cap)[1], "alpha": wanted}
+
+
+def _leaking(self: Governing, x: Value, y: Value) -> Value:
+    """Let some of what the memory says pass beside the gate."""
+    return _said(self, x, y) + (y - x) * 0.01
+
+
+def _asleep(self: EnergyBudget, b: Builder, rise: Value, before: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Never act."""
+    return {**_watch(self, b, rise, before), "acts": before["acts"]}
+
+
+def _latched(self: EnergyBudget, b: Builder, rise: Value, before: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Never stop acting."""
+    left = _watch(self, b, rise, before)
+    return {**left, "acts": b.op("maximum", left["acts"], before["acts"])}
 
 
 BUGS: Sequence[Bug] = (
@@ -301,5 +360,61 @@ BUGS: Sequence[Bug] = (
         ("HS108", "step-chunk-whole"),
         compiled_wrong(candidate("h", _kept)),
         _RECURRENT,
+    ),
+    Bug(
+        "budget-overspent",
+        "a clock lets one write more through than the budget of a commit window has",
+        ("HS110", "scheduled-writes"),
+        written_wrong(Slots, "spent", _overspent),
+        _BUDGET,
+    ),
+    Bug(
+        "slots-skipped",
+        "a clock counts every token twice, so other slots write",
+        ("scheduled-writes",),
+        written_wrong(clock, "_count", _counted_twice),
+        _CLOCK,
+    ),
+    Bug(
+        "clock-restarts",
+        "a clock begins anew with every window, though its memory goes on",
+        ("values",),
+        compiled_wrong(attribute("state", _MEMORY, nth=2, lifetime="window")),
+        _CLOCK,
+    ),
+    Bug(
+        "gate-ajar",
+        "a closed gate stays open a little",
+        ("alpha-bounds",),
+        written_wrong(Gate, "follow", _ajar),
+        _GATE,
+    ),
+    Bug(
+        "rate-ignored",
+        "alpha is at once what it wants to be",
+        ("alpha-bounds",),
+        written_wrong(Gate, "follow", _at_once),
+        _RATE,
+    ),
+    Bug(
+        "gate-passed-by",
+        "some of what the memory says passes beside its gate",
+        ("closed-gate",),
+        written_wrong(Governing, "_said", _leaking),
+        _GATE,
+    ),
+    Bug(
+        "controller-asleep",
+        "a controller never acts",
+        ("controller",),
+        written_wrong(EnergyBudget, "watch", _asleep),
+        _CONTROL,
+    ),
+    Bug(
+        "controller-latched",
+        "a controller that acts never stops",
+        ("controller",),
+        written_wrong(EnergyBudget, "watch", _latched),
+        _CONTROL,
     ),
 )
