@@ -16,6 +16,7 @@ from hrmsearch.report.provenance import budget_table, commands, conditions_table
 from hrmsearch.report.puzzles import kept
 from hrmsearch.report.results import seeds_table, specs_table, telemetry_table
 from hrmsearch.report.runs import Compared, Trained
+from hrmsearch.report.telling import of_steps
 from hrmsearch.tasks.judging import is_better
 
 # With more specs than this, a title counts them.
@@ -88,7 +89,7 @@ def results_section(compared: Compared, control: str | None, *, figures: bool) -
     found: list[Item] = [table for table in tables if table is not None]
     found += of_scores(compared) if figures else []
     found += differences(compared, control if control in here else None, figures=figures)
-    found += of_learning(compared) if figures else []
+    found += [*of_learning(compared), *of_steps(compared)] if figures else []
     if any(not one.lines for spec in compared.specs for one in spec.seeds):
         found.append(Text("Runs of which only the manifest was kept have no learning curves."))
     return Section(f"Results on {compared.corpus}", f"results-{anchor(compared.corpus)}", found)

@@ -20,7 +20,9 @@ from hrmsearch.report.figures import Picture
 from hrmsearch.report.figures.bands import Level, Series, band_chart
 from hrmsearch.report.figures.bars import importance
 from hrmsearch.report.figures.heat import heat_map
+from hrmsearch.report.figures.histogram import histogram
 from hrmsearch.report.figures.pareto import Objective, Trial, front, pareto
+from hrmsearch.report.figures.raster import raster
 from hrmsearch.report.figures.rows import Mark, Row, forest, rows_chart
 from hrmsearch.report.figures.tones import INK, TONES, themed
 
@@ -75,8 +77,22 @@ def heats(draw: st.DrawFn) -> Picture:
     return heat_map("heat", "t", draw(cells), x=draw(axes), y=draw(axes), value="bpc", better="less")
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.one_of(bands(), rows(), trials(), bars, heats()))
+@st.composite
+def rasters(draw: st.DrawFn) -> Picture:
+    ticks = draw(st.integers(1, 6))
+    lines = st.dictionaries(st.integers(1, 10**6), st.lists(numbers, min_size=ticks, max_size=ticks), min_size=1)
+    return raster("raster", "t", draw(lines), x=draw(axes), y=draw(axes), value="drawn")
+
+
+@st.composite
+def histograms(draw: st.DrawFn) -> Picture:
+    counts = st.dictionaries(st.integers(1, 16), st.integers(1, 1000), min_size=1)
+    found = [(draw(names), number, draw(counts)) for number in range(draw(st.integers(1, 4)))]
+    return histogram("counts", "t", found, x="passes", y=draw(axes), caption="")
+
+
+@settings(max_examples=35, deadline=None)
+@given(st.one_of(bands(), rows(), trials(), bars, heats(), rasters(), histograms()))
 def test_no_text_is_cut_off_or_lies_on_another(picture: Picture) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -10,8 +10,13 @@ import pytest
 
 from hrmsearch.errors import RunError
 from hrmsearch.report.evidence import Evidence, gather
+from hrmsearch.report.experiment import results_section
+from hrmsearch.report.figures import Picture
 from hrmsearch.report.plots import of_learning, of_scores
 from hrmsearch.report.runs import compare
+from hrmsearch.report.telling import of_steps
+from hrmsearch.train import RunOptions, Silent, run
+from tests.training import tiny
 
 
 def test_evidence_names_its_manifest_by_file_and_hash(report_runs: Path) -> None:
@@ -72,3 +77,27 @@ def test_passes_until_rows_halt_are_drawn_where_rows_may_halt(report_runs: Path)
 def _rolled(one: Evidence) -> Evidence:
     """Return a run as if its rows had halted one by one, for then training says after how many passes."""
     return replace(one, lines=[{**line, **({"passes": 2.5} if line["split"] == "train" else {})} for line in one.lines])
+
+
+def test_telemetry_of_steps_is_drawn_where_it_was_logged(tmp_path: Path) -> None:
+    asked = "train.telemetry={of: [ponder, norm, q], every: 2}"
+    halts = ("nest={passes: 3, halt: {explore: 0.5}}", "model.q_head={read: H, outputs: [halt], bias: -1.0}")
+    more = ("model.memory=[]", "loss={kind: cross_entropy, halt: 0.5}", "task.loader=shuffled")
+    run(tiny(asked, *halts, *more), RunOptions(out=tmp_path), Silent())
+    (compared,) = compare(gather([tmp_path])[0])
+    pictures = {picture.title: picture for picture in of_steps(compared)}
+    assert list(pictures) == [
+        "passes that rows took, train",
+        "core.norm_L over ticks, tiny",
+        "core.norm_H over ticks, tiny",
+        "core.ponder while training, rows of each step",
+        "q_head.q_halt while training, rows of each step",
+    ]
+    assert "seed 0" in pictures["core.norm_L over ticks, tiny"].caption
+    shown = results_section(compared, None, figures=True)
+    assert {one.name for one in pictures.values()} <= {one.name for one in shown.items if isinstance(one, Picture)}
+
+
+def test_without_telemetry_nothing_of_steps_is_drawn(report_runs: Path) -> None:
+    (compared,) = compare(gather([report_runs])[0])
+    assert of_steps(compared) == []
