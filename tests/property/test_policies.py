@@ -227,6 +227,14 @@ def test_any_memory_keeps_what_its_policy_says(memory: str, name: str) -> None:
     assert outcome.verdict == "held", str(outcome)
 
 
+def test_a_policy_holds_of_a_memory_that_lives_for_a_pass() -> None:
+    spec = governed(RECURRING.replace("stream", "pass"), *PARTS)
+    assert "policy" not in "".join(hs.lower(spec).states)
+    for name in ("closed-gate", "alpha-bounds", "scheduled-writes", "controller"):
+        outcome = examine(prepare(spec, "reference"), invariants()[name], examples=3, seed=0)
+        assert outcome.verdict == "held", str(outcome)
+
+
 def test_a_policy_claims_nothing_of_a_model_without_one() -> None:
     subject = prepare(hs.loads(stack(ATTENTION, memory=f"at: input, {INFINI}"), "a.yaml"), "reference")
     for name in ("closed-gate", "alpha-bounds", "scheduled-writes", "controller"):

@@ -178,7 +178,8 @@ def step_graph(memory: Memory, policy: Policy, dim: int, window: int) -> Graph:
     b = Builder(graph, Context(dim, window, vocabulary=2), graph.main, place="block")
     x = b.input("x", Type(DType.COMPUTE, (*_AXES, axis("D", dim))))
     reset = b.input("reset", Type(DType.I8, _AXES[:1]))
-    placed = Placed(memory.model_copy(update={"policy": policy}), "block", "block")
+    # whatever its lifetime, so that one of a pass holds something from call to call too
+    placed = Placed(memory.model_copy(update={"policy": policy, "lifetime": "stream"}), "block", "block")
     states = {
         name: b.state(name, leaf.type, leaf.start, reset, lifetime="stream", commit="every_pass")
         for name, leaf in placed.leaves(b, x).items()
