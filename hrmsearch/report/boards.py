@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from hrmsearch.tasks.boards import Drawing
+from hrmsearch.tasks.drawing import Drawing
 
 if TYPE_CHECKING:
     from rich.text import Text

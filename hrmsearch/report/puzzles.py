@@ -10,15 +10,15 @@ from hrmsearch.report.boards import Board
 from hrmsearch.report.document import Puzzles
 from hrmsearch.report.numbers import measured
 from hrmsearch.tasks.base import Task
-from hrmsearch.tasks.boards import Boards, Drawing
+from hrmsearch.tasks.drawing import Drawing
 from hrmsearch.train import Answer
 
 
 def boards_of(task: Task, answer: Answer) -> Sequence[Board]:
     """Return a puzzle, its solution and the answer; raises DataError for a task that is no puzzle on a board."""
-    if not isinstance(task, Boards):
-        raise DataError(f"the task {task.kind!r} has no board to show; `hrmsearch eval` scores it")
     drawing = task.drawing
+    if drawing is None:
+        raise DataError(f"the task {task.kind!r} has no board to show; `hrmsearch eval` scores it")
     return (
         Board.of("puzzle", drawing, answer.tokens),
         Board.of("solution", drawing, answer.targets),

@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from hrmsearch.errors import DataError
 from hrmsearch.losses.base import IGNORE as IGNORE
 from hrmsearch.spec.registry import Kind
+from hrmsearch.tasks.drawing import Drawing
 
 Ids = NDArray[np.int32]
 
@@ -187,6 +188,21 @@ class Task(Kind, family="task"):
     def bottleneck(self) -> bool:
         """Whether the answers at all tokens have to come from one position, so that the head may read no other."""
         return False
+
+    @property
+    def drawing(self) -> Drawing | None:
+        """How people see a row; None where it is no puzzle on a board."""
+        return None
+
+    @property
+    def takes_votes(self) -> bool:
+        """Whether a metric takes all rows of a split together; see `voted`."""
+        return False
+
+    def voted(self, split: Split, predicted: NDArray[Any]) -> Mapping[str, float]:
+        """Return metrics that take all rows of a split together, of i32[N, W] predictions in its order."""
+        del split, predicted
+        return {}
 
     @abstractmethod
     def load(self) -> TaskData:

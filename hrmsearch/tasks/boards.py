@@ -20,6 +20,7 @@ from hrmsearch.errors import DataError
 from hrmsearch.spec.fields import OrNone
 from hrmsearch.spec.problems import FieldProblem
 from hrmsearch.tasks.base import Ids, Split
+from hrmsearch.tasks.drawing import Drawing
 from hrmsearch.tasks.generated import Generated
 from hrmsearch.tasks.words import Words
 
@@ -33,22 +34,6 @@ class Rows:
 
     rows: int
     tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """How people see a board.
-
-    side: of the board, in cells. marks: one character for each token. colours: the background of each token as HTML
-    knows it, None where there is none. box: lines divide the board into parts of that side; 0 for none. blank: the
-    tokens that leave a cell empty.
-    """
-
-    side: int
-    marks: Sequence[str]
-    colours: Sequence[str | None]
-    box: int = 0
-    blank: tuple[int, ...] = (0,)
 
 
 class Boards(Generated):

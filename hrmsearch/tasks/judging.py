@@ -6,6 +6,7 @@ All are of one split after one pass. Shares lie between 0 and 1:
     exact      windows whose targets are all right, among windows that have any
     macro      the mean over classes of the share of right ones among the targets of a class; a class that is predicted
                but never wanted counts as 0, one that is neither is left out (torchmetrics' MulticlassAccuracy)
+    pass2      puzzles of which one of two answers is right, each as likely as copies of the puzzle vote for it
 """
 
 import math
@@ -34,6 +35,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "accuracy": Metric("more", share=True),
     "exact": Metric("more", share=True),
     "macro": Metric("more", share=True),
+    "pass2": Metric("more", share=True),
 }
 
 

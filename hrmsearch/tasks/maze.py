@@ -15,8 +15,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from hrmsearch.errors import DataError
 from hrmsearch.tasks.base import Ids, Split
-from hrmsearch.tasks.boards import Boards, Drawing, Rows, found
+from hrmsearch.tasks.boards import Boards, Rows, found
 from hrmsearch.tasks.dihedral import SYMMETRIES, places
+from hrmsearch.tasks.drawing import Drawing
 from hrmsearch.tasks.mazes import Poses, carved, is_solved, solved
 from hrmsearch.tasks.words import Words
 

@@ -17,7 +17,8 @@ from pydantic import NonNegativeInt, PositiveInt, model_validator
 from hrmsearch.errors import DataError
 from hrmsearch.spec.problems import FieldProblem
 from hrmsearch.tasks.base import Ids, Split
-from hrmsearch.tasks.boards import Boards, Drawing, Rows, found
+from hrmsearch.tasks.boards import Boards, Rows, found
+from hrmsearch.tasks.drawing import Drawing
 from hrmsearch.tasks.sudoku_grids import Cells, is_solution, puzzles, solved, symmetries
 from hrmsearch.tasks.words import Words
 

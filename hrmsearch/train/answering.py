@@ -13,7 +13,6 @@ from hrmsearch.files import write
 from hrmsearch.ir import Lifetime
 from hrmsearch.runtime import Array, Executable
 from hrmsearch.tasks.base import IGNORE, Ids, Split, Task
-from hrmsearch.tasks.boards import Boards
 from hrmsearch.tasks.loaders import Batch
 from hrmsearch.train.halting import Q_HALT, halts
 from hrmsearch.train.loading import LoadedRun
@@ -79,7 +78,7 @@ def given(executable: Executable, split: Split, numbers: Sequence[int], count: i
 
 def keep(file: Path, executable: Executable, task: Task, split: Split) -> None:
     """Write what an executable answers to the first puzzles of a split; nothing where the task has no board."""
-    if not isinstance(task, Boards):
+    if task.drawing is None:
         return
     found = given(executable, split, range(min(_KEPT, len(split))))
     told = [

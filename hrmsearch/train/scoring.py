@@ -47,7 +47,7 @@ def score(
         for one, call in zip(found, passes(dealt, len(found)), strict=True):
             outputs, carry = executable.eval_step(call, carry)
             one.add(kept.merge(outputs), dealt.arrays["targets"])
-    return tuple(one.score(i + 1) for i, one in enumerate(found))
+    return tuple(one.score(i + 1, split) for i, one in enumerate(found))
 
 
 def scored(number: int, loss: float, task: Task, shares: Mapping[str, float] | None = None) -> Score:
@@ -66,6 +66,7 @@ class _Pass:
         if graph.nest.halt is not None and graph.nest.halt.scored == "halt":
             self.told[PASSES] = 0.0
         self.windows = 0
+        self.said: list[Array] = []
 
     def add(self, outputs: Mapping[str, Array], targets: Array) -> None:
         """Add what came of a batch of windows."""
@@ -76,10 +77,14 @@ class _Pass:
             self.told[name] += _sum(outputs, name)
         if self.task.answers:
             self.tally.add(outputs["predicted"], targets)
+        if self.task.takes_votes:
+            self.said.append(outputs["predicted"])
 
-    def score(self, number: int) -> Score:
-        """Return the means."""
+    def score(self, number: int, split: Split) -> Score:
+        """Return the means over a split, and what its rows come to together."""
         shares = self.tally.values() if self.task.answers else {}
+        if self.said:
+            shares |= self.task.voted(split, np.concatenate(self.said))
         told = {name: total / self.windows for name, total in self.told.items()}
         return replace(scored(number, self.loss / max(self.targets, 1.0), self.task, shares), telemetry=told)
 
