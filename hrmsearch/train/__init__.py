@@ -16,6 +16,8 @@ from hrmsearch.train.loading import load_run as load_run
 from hrmsearch.train.options import RunOptions as RunOptions
 from hrmsearch.train.probing import kernels_for as kernels_for
 from hrmsearch.train.probing import start_cost_for as start_cost_for
+from hrmsearch.train.reconstructing import Reconstruction as Reconstruction
+from hrmsearch.train.reconstructing import reconstruct as reconstruct
 from hrmsearch.train.reproducing import Comparison as Comparison
 from hrmsearch.train.reproducing import reproduce as reproduce
 from hrmsearch.train.running import run as run
