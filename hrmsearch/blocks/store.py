@@ -3,15 +3,16 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from hrmsearch.blocks.base import Leaf
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import Builder, Graph, Value
 from hrmsearch.ir.module import Module
 from hrmsearch.spec.model import Spec
+from hrmsearch.spec.problems import FieldProblem
 from hrmsearch.spec.registry import Part
 
 
@@ -33,6 +34,30 @@ class Store(Module, family="memory"):
     at: Literal["input"] = "input"
     of: str
     lifetime: BySample = Field(default_factory=BySample)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _commits_always(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "commit" in data:
+            raise FieldProblem(
+                "a store takes what every pass over its window leaves; leave this out", "commit", key=True
+            )
+        return cast("Any", data)
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _is_read_first(cls, at: Any) -> Any:
+        if at != "input":
+            raise FieldProblem("a store is read where tokens come in; it stands at 'input'")
+        return at
+
+    @field_validator("lifetime", mode="before")
+    @classmethod
+    def _is_keyed(cls, lifetime: Any) -> Any:
+        if isinstance(lifetime, str):
+            message = "a store outlives passes, windows and streams, and its window alone says what is read"
+            raise FieldProblem(f"{message}; leave this out, or say {{keyed: sample}}")
+        return lifetime
 
     @abstractmethod
     def build(self, b: Builder, x: Value, kept: Value) -> Value:

@@ -22,9 +22,11 @@ from hrmsearch.testing import toy
 
 Data = dict[str, Any]
 PLACES = ("prepend", "input", "core.L", "core.H", "core.0", "output")
-LIFETIMES: tuple[Any, ...] = ("pass", "window", "stream", {"keyed": "puzzle"})
+LIFETIMES: tuple[Any, ...] = ("pass", "window", "stream", {"keyed": "puzzle"}, {"keyed": "sample"})
 #: "" leaves the rule out
 COMMITS = ("every_pass", "last_pass", "")
+#: stands for a stream of the core, which a memory may have to name
+_STREAM = "a stream"
 _BLOCK: Data = {"kind": "transformer", "mixer": {"kind": "attention", "heads": 2}}
 _HRM: Data = {
     "kind": "hrm",
@@ -47,7 +49,7 @@ class Combination:
     @property
     def when(self) -> str:
         """The lifetime in a word."""
-        return self.lifetime if isinstance(self.lifetime, str) else "keyed"
+        return self.lifetime if isinstance(self.lifetime, str) else f"by {self.lifetime['keyed']}"
 
     def __str__(self) -> str:
         return f"{self.name} at {self.at}, {self.when}, {self.commit or 'no commit'}"
@@ -59,14 +61,16 @@ class Combination:
         """
         when: Data = {"lifetime": self.lifetime, **({"commit": self.commit} if self.commit else {})}
         stack = self.at == "core.0"
+        read = "last" if stack else "H"
+        named = {field: read for field, value in self.memory.items() if value == _STREAM}
         model: Data = {
             "dim": 4,
             "init": {"normal": 0.5},
             "defaults": {"ffn": {"kind": "swiglu", "width": 3}, "norm": {"kind": "rms"}},
             "embed": {"kind": "token", "init": {"normal": 0.5}},
-            "memory": [{"at": self.at, **self.memory, **when}],
+            "memory": [{"at": self.at, **self.memory, **named, **when}],
             "core": _STACK if stack else _HRM,
-            "head": {"kind": "lm", "read": "last" if stack else "H"},
+            "head": {"kind": "lm", "read": read},
         }
         task = {"kind": toy.Toy.model_fields["kind"].default, "window": 4, "loader": "contiguous", "kinds": 2}
         rest: Data = {"nest": {"passes": 2, "backprop": {"windows": 1}}, "task": task}
@@ -137,7 +141,8 @@ def variants(*, deep: bool = False) -> dict[str, Data]:
 
 def _needed(name: str, kind: type[Kind]) -> dict[str, Data]:
     """Return a memory with what it needs, by name: once for every kind of part that it may be made of."""
-    found: dict[str, Data] = {name: {"kind": name}}
+    texts = [field for field, info in kind.model_fields.items() if info.is_required() and info.annotation is str]
+    found: dict[str, Data] = {name: {"kind": name, **dict.fromkeys({*texts} - {"at"}, _STREAM)}}
     for field, info in kind.model_fields.items():
         choice = next((it for it in info.metadata if isinstance(it, Choice)), None)
         if choice is not None and info.is_required():

@@ -44,7 +44,7 @@ def test_a_combination_runs_or_says_at_its_line_why_not(name: str) -> None:
         if verdict.problem is not None:
             assert verdict.problem.field.startswith("model.memory[0]"), str(verdict.one)
             assert (verdict.problem.place.file, verdict.problem.place.line) == ("combination.yaml", 1)
-            assert len(verdict.refusal) > 20
+            assert len(verdict.refusal) > 20, verdict.refusal
         for diagnostic in verdict.diagnostics:
             assert diagnostic.code in ("HS101", "HS106", "HS108", "HS109"), f"{verdict.one}: {diagnostic}"
             assert diagnostic.severity == ("error" if diagnostic.code == "HS101" else "warning")
@@ -53,7 +53,7 @@ def test_a_combination_runs_or_says_at_its_line_why_not(name: str) -> None:
 @pytest.mark.parametrize("kind", sorted({variants()[name]["kind"] for name in MEMORIES}))
 def test_every_kind_runs_somewhere(kind: str) -> None:
     ran = [v for name in MEMORIES if variants()[name]["kind"] == kind for v in verdicts(name) if v.runs]
-    assert {v.one.at for v in ran} in ({"prepend"}, {*PLACES[1:]})
+    assert {v.one.at for v in ran} in ({"prepend"}, {"input"}, {*PLACES[1:]})
 
 
 def test_the_page_says_what_the_compiler_says(request: pytest.FixtureRequest) -> None:

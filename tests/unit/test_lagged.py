@@ -191,7 +191,7 @@ def test_lifetimes_and_settling_come_back_from_text() -> None:
             "another order than memory_1",
         ),
         ((MEMORY, "nest.backprop={windows: 2}"), "nest.backprop.windows", "a window at a time"),
-        ((MEMORY, CORE, *SHUFFLED, "model.memory[0].at=output"), "model.memory[0].at", "expected 'input'"),
+        ((MEMORY, CORE, *SHUFFLED, "model.memory[0].at=output"), "model.memory[0].at", "it stands at 'input'"),
     ],
 )
 def test_what_a_cache_cannot_do_is_told_at_its_place(changes: tuple[str, ...], place: str, message: str) -> None:
