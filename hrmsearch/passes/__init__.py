@@ -12,7 +12,7 @@ from hrmsearch.passes.fold import fold as fold
 from hrmsearch.passes.forms import Target as Target
 from hrmsearch.passes.forms import forms as forms
 from hrmsearch.passes.fuse import fuse as fuse
-from hrmsearch.passes.phased import phased as phased
+from hrmsearch.passes.phases import phased as phased
 from hrmsearch.passes.prune import prune as prune
 
 CompilerPass = Callable[[Graph], Graph]

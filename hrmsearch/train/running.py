@@ -82,9 +82,10 @@ def _checkpoint(job: Job, watcher: Watcher) -> checkpoint.Checkpoint | None:
 
 
 def _train(job: Job, shop: Workshop, start: checkpoint.Checkpoint | None, watcher: Watcher, wish: Wish) -> SeedResult:
-    described = manifest.describe(job)
+    # compiled first: a device that is missing leaves no folder behind
+    judge, described = shop.judge(job.plan), manifest.describe(job)
     _write_description(job, described)
-    trainer = Trainer(job, lambda phase: shop.trainer(job.plan, phase), shop.judge(job.plan), watcher, wish)
+    trainer = Trainer(job, lambda phase: shop.trainer(job.plan, phase), judge, watcher, wish)
     if start is None:
         trainer.begin()
     else:
@@ -97,7 +98,7 @@ def _train(job: Job, shop: Workshop, start: checkpoint.Checkpoint | None, watche
         raise
     described |= manifest.results(job, trainer.progress, trainer.test())
     splits = job.plan.data.splits
-    keep(job.folder.answers, shop.judge(job.plan), job.plan.task, splits.get("test", splits["valid"]))
+    keep(job.folder.answers, judge, job.plan.task, splits.get("test", splits["valid"]))
     write(job.folder.manifest, manifest.dump(described))
     job.folder.remove_checkpoint()
     return SeedResult.of(job.folder.path, described)

@@ -13,6 +13,7 @@ import hrmsearch as hs
 from hrmsearch.analyses import cost
 from hrmsearch.ir import Graph, parse, verify
 from hrmsearch.ir.ops import LINEAR_SCAN_FORMS, einsum_words, op_kinds
+from hrmsearch.ir.tokenwise import selects
 from hrmsearch.ir.types import Lifetime
 from hrmsearch.passes import expand, phased
 from hrmsearch.passes import run as simplify
@@ -84,7 +85,12 @@ def compiled(graph: Graph, batch: int, tokens: int) -> tuple[Any, Carry]:
 
 
 def is_counted(graph: Graph) -> bool:
-    """Return whether the counter sees every product: torch calls it no product where a sum has one term."""
+    """Return whether the counter sees every product.
+
+    Torch calls it no product where a sum has one term, and runs what selects positions at these alone.
+    """
+    if any(selects(function, graph.functions) for function in graph.functions.values()):
+        return False
     for op in (op for region in graph.regions() for op in region.walk() if op.kind == "einsum"):
         operands, result = einsum_words(op)
         for words, value in zip(operands, op.operands, strict=True):

@@ -1,4 +1,4 @@
-"""Phased: the graph of one phase of training, with its loss under the name `loss` and without those of the others."""
+"""The graph of one phase of training, with its loss under the name `loss` and without those of the others."""
 
 from dataclasses import replace
 
