@@ -35,16 +35,18 @@ def cross_entropy(logits: Tensor, targets: Tensor, ignore: int = -100) -> Tensor
 
 WIDE_MATMUL = '''
 def wide_matmul(a: Tensor, b: Tensor) -> Tensor:
-    """Return a @ b in the precision of a and b, which autocast would lower."""
+    """Return a @ b in the wider precision of the two, which autocast would lower."""
+    dtype = torch.promote_types(a.dtype, b.dtype)
     with torch.autocast(a.device.type, enabled=False):
-        return a @ b
+        return a.to(dtype) @ b.to(dtype)
 '''
 
 WIDE_EINSUM = '''
 def wide_einsum(equation: str, *operands: Tensor) -> Tensor:
-    """Return an einsum in the precision of its operands, which autocast would lower."""
+    """Return an einsum in the widest precision of its operands, which autocast would lower."""
+    dtype = torch.float64 if any(x.dtype == torch.float64 for x in operands) else torch.float32
     with torch.autocast(operands[0].device.type, enabled=False):
-        return torch.einsum(equation, *operands)
+        return torch.einsum(equation, *(x.to(dtype) for x in operands))
 '''
 
 #: on a GPU a step must not wait for a count, and a gathered one cannot be captured; few closed tokens are not worth it

@@ -282,3 +282,28 @@ def test_a_keyword_serves_as_a_parameter_name() -> None:
     assert "lambda" in executable.params
     tokens = np.zeros((1, 2), np.int32)
     assert executable.forward(Pass({"tokens": tokens}, 3), executable.init_carry(1, 2))[0]["logits"].shape == (1, 2, 5)
+
+
+def test_numbers_that_a_mask_chooses_multiply_values_of_any_precision() -> None:
+    graph = verify(
+        parse("""
+graph "masked" {
+  nest passes=1 backprop=passes:1 step=span loader=shuffled causal=false window=8
+  main {
+    at "model"
+    %x = input() {name="x"} : wide[B, T, D:3]
+    %zero = const() {rule="full", value=0.0} : wide[]
+    %one = const() {rule="full", value=1.0} : wide[]
+    %mask = less(%zero, %x) : bool[B, T, D:3]
+    %chosen = where(%mask, %one, %zero) : wide[B, T, D:3]
+    %other = rename(%x) {axis="T", into="U"} : wide[B, U:T, D:3]
+    %y = einsum(%chosen, %other) {spec="B T D, B U D -> B T U"} : wide[B, T, U:T]
+    output "y" = %y
+  }
+}
+""")
+    )
+    x = np.random.default_rng(0).normal(size=(2, 3, 3))
+    for dtype in ("float32", "float64"):
+        found = TorchExecutable(graph, Options(dtype=dtype)).forward(Pass({"x": x}, 3), {})[0]["y"]
+        np.testing.assert_allclose(found, (x > 0) @ x.swapaxes(1, 2), rtol=1e-12 if dtype == "float64" else 1e-5)
