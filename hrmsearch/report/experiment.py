@@ -12,6 +12,7 @@ from hrmsearch.report.document import Document, Findings, Item, Section, Text, a
 from hrmsearch.report.evidence import LeftOut
 from hrmsearch.report.numbers import measured, measured_spread
 from hrmsearch.report.plots import best_control, best_on_valid, of_learning, of_scores, scored_split
+from hrmsearch.report.probed import of_probes
 from hrmsearch.report.provenance import budget_table, commands, conditions_table, manifests_table, rendered_spec
 from hrmsearch.report.puzzles import kept
 from hrmsearch.report.results import seeds_table, specs_table, telemetry_table
@@ -89,7 +90,7 @@ def results_section(compared: Compared, control: str | None, *, figures: bool) -
     found: list[Item] = [table for table in tables if table is not None]
     found += of_scores(compared) if figures else []
     found += differences(compared, control if control in here else None, figures=figures)
-    found += [*of_learning(compared), *of_steps(compared)] if figures else []
+    found += [*of_learning(compared), *of_steps(compared), *of_probes(compared)] if figures else []
     if any(not one.lines for spec in compared.specs for one in spec.seeds):
         found.append(Text("Runs of which only the manifest was kept have no learning curves."))
     return Section(f"Results on {compared.corpus}", f"results-{anchor(compared.corpus)}", found)

@@ -57,6 +57,11 @@ class RunFolder:
         return self.path / "answers.json"
 
     @property
+    def probe(self) -> Path:
+        """What a probe read back from the carry, where one was kept."""
+        return self.path / "probe.json"
+
+    @property
     def checkpoint(self) -> Path:
         """All that training needs to go on; gone once the run is finished."""
         return self.path / "checkpoint.safetensors"
@@ -90,7 +95,8 @@ class RunFolder:
     @property
     def _own(self) -> tuple[Path, ...]:
         described = (self.spec, self.resolved, self.graph, self.source, self.manifest)
-        return (*described, self.metrics, self.weights, self.answers, self.checkpoint, self.path / "__pycache__")
+        later = (self.answers, self.probe, self.checkpoint, self.path / "__pycache__")
+        return (*described, self.metrics, self.weights, *later)
 
     def make(self) -> None:
         """Make the folder; raises RunError where that is impossible."""

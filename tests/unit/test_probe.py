@@ -9,6 +9,9 @@ from click.testing import CliRunner
 
 from hrmsearch.cli.app import app
 from hrmsearch.errors import DataError, RunError
+from hrmsearch.report.evidence import gather
+from hrmsearch.report.probed import of_probes
+from hrmsearch.report.runs import compare
 from hrmsearch.train import LoadedRun, load_run, reconstruct
 from hrmsearch.train.reconstructing import judged
 from tests.training import tiny, train
@@ -73,3 +76,24 @@ def test_the_command_prints_a_row_per_state_and_pass(run: LoadedRun) -> None:
     states = json.loads(told.stdout)["states"]
     assert len(states) == 2 * len(run.executable.graph.states)
     assert {*states[0]} == {"state", "number", "accuracy", "r2", "guess", "tokens"}
+
+
+def test_a_kept_probe_is_drawn_over_passes(run: LoadedRun) -> None:
+    folder = run.run_dir
+    before = {path.name for path in folder.iterdir()}
+    for back in ("0", "1"):
+        told = CliRunner().invoke(app, ["probe", str(folder), "--json", "--keep", "--back", back])
+        assert told.exit_code == 0, told.output
+    assert {path.name for path in folder.iterdir()} - before == {"probe.json"}
+    (compared,) = compare(gather([folder])[0])
+    pictures = list(of_probes(compared))
+    assert [one.title for one in pictures] == [
+        f"tokens read back from {state}, 1 before, valid" for state in sorted(run.executable.graph.states)
+    ]
+    pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib")
+    assert "<svg" in pictures[0].svg
+    (folder / "probe.json").write_text("{}")
+    with pytest.raises(RunError, match="holds no probe"):
+        list(of_probes(compared))
+    (folder / "probe.json").unlink()
+    assert not list(of_probes(compared))

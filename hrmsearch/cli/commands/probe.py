@@ -1,6 +1,5 @@
 """`hrmsearch probe`: how much of its input a trained run's carry still knows."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,10 +13,13 @@ from hrmsearch.cli import options
 @click.option(
     "--back", type=click.IntRange(min=0), default=0, show_default=True, metavar="K", help="Ask for the token K before."
 )
+@click.option("--keep", is_flag=True, help="Write it to RUN/probe.json too, which reports draw.")
 @options.run_backend
 @options.run_device
 @options.as_json
-def command(run: Path, split: str, back: int, backend: str | None, device: str | None, as_json: bool) -> None:
+def command(
+    run: Path, split: str, back: int, keep: bool, backend: str | None, device: str | None, as_json: bool
+) -> None:
     """Read tokens back from the states a trained model carries.
 
     RUN is a folder that `run` wrote, with its manifest in it. A linear probe is fitted in closed form to every other
@@ -25,11 +27,14 @@ def command(run: Path, split: str, back: int, backend: str | None, device: str |
     """
     from hrmsearch.cli.files import one_run
     from hrmsearch.cli.terminal import print_json, print_table
-    from hrmsearch.report.probed import probe_table
+    from hrmsearch.report.probed import Probed, probe_table
     from hrmsearch.train import load_run, reconstruct
 
-    found = reconstruct(load_run(one_run(run), backend, device), split, back=back)
+    folder = one_run(run)
+    found = Probed(split, back, reconstruct(load_run(folder, backend, device), split, back=back))
+    if keep:
+        click.echo(f"wrote {found.keep(folder)}", err=True)
     if as_json:
-        print_json({"run_dir": str(run), "split": split, "back": back, "states": [asdict(one) for one in found]})
-        return
-    print_table(probe_table(found, split))
+        print_json({"run_dir": str(run), **found.record()})
+    else:
+        print_table(probe_table(found))
