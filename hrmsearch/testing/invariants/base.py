@@ -86,11 +86,13 @@ def near(
         same(f"{what}{name}", array, wanted[name], within=max(least, subject.rounding, 10 * amplified / largest))
 
 
-def same_rows(what: str, got: Mapping[str, Array], wanted: Mapping[str, Array], rows: Sequence[int]) -> None:
-    """Raise a Violation unless arrays of equal names agree in some rows, bit for bit."""
+def same_rows(
+    what: str, got: Mapping[str, Array], wanted: Mapping[str, Array], rows: Sequence[int], within: float
+) -> None:
+    """Raise a Violation unless arrays of equal names agree in some rows; `within` as for `same`."""
     for name, array in got.items():
         for row in rows:
-            same(f"{what}, {name}, row {row}", array[row], wanted[name][row])
+            same(f"{what}, {name}, row {row}", array[row], wanted[name][row], within=within)
 
 
 def _position(gap: Array, axes: Sequence[str]) -> str:

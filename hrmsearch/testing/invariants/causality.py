@@ -77,7 +77,8 @@ def _unmoved(
 
 def _allowed(subject: Subject) -> float:
     ran = (op for region in subject.executable.graph.regions() for op in region.walk())
-    return _TRANSFORMED if any(op.kind == "linear_scan" and op.attrs["form"] in (None, "fft") for op in ran) else 0.0
+    transformed = any(op.kind == "linear_scan" and op.attrs["form"] in (None, "fft") for op in ran)
+    return max(_TRANSFORMED if transformed else 0.0, subject.displaced)
 
 
 @invariant("unseen-targets", "Changing targets leaves every logit and state exactly as it was.", unless=_untargeted)

@@ -138,7 +138,8 @@ def _compared(subject: Subject, draws: Draws, *, halted: bool) -> None:
         # what outlives a window is not restored by a restart
         start = case.fresh() if halted and not subject.states("stream") else carry
         uniform, _ = _pass(case, replace(turn.call, reset=int(level)), start)
-        same_rows(f"turn {i + 1}: a row that {word} is not as if every row did", got, uniform, rows)
+        what = f"turn {i + 1}: a row that {word} is not as if every row did"
+        same_rows(what, got, uniform, rows, subject.displaced)
         carry = after
 
 
@@ -200,4 +201,5 @@ def own_entry(subject: Subject, draws: Draws) -> None:
         finally:
             subject.executable.set_params(subject.weights)
         others = np.flatnonzero(window[name] != key).tolist()
-        same_rows(f"the entry {key} of {path} changed, and so did a row of another {name}", after, before, others)
+        what = f"the entry {key} of {path} changed, and so did a row of another {name}"
+        same_rows(what, after, before, others, subject.displaced)

@@ -26,14 +26,15 @@ def reset_rows(subject: Subject, draws: Draws) -> None:
     _, carry = case.stream(before)
     levels = draws.integers("levels", 0, int(Lifetime.SAMPLE), case.rows)
     got = _pass(case, Pass(window, np.array(levels, np.int8)), carry)
+    within = subject.displaced
     longest = max(Lifetime.of(op.attrs["lifetime"]) for op in subject.graph.states.values())
     for level in sorted(set(levels)):
         rows = [row for row, its in enumerate(levels) if its == level]
         uniform = _pass(case, Pass(window, level), carry)
-        same_rows(f"reset {levels} by rows is not reset {level} of all rows", got, uniform, rows)
+        same_rows(f"reset {levels} by rows is not reset {level} of all rows", got, uniform, rows, within)
         if level >= longest:
             fresh = _pass(case, Pass(window, int(Lifetime.STREAM)), case.fresh())
-            same_rows(f"reset {levels} by rows in mid-stream is not a fresh start", got, fresh, rows)
+            same_rows(f"reset {levels} by rows in mid-stream is not a fresh start", got, fresh, rows, within)
 
 
 def _pass(case: Case, call: Pass, carry: Carry) -> dict[str, Array]:
@@ -59,7 +60,8 @@ def row_independence(subject: Subject, draws: Draws) -> None:
             array[row] = window[name][row]
     wanted, got = _flat(case, windows), _flat(case, others)
     for name, array in got.items():
-        same(f"other rows changed, and so did row {row} of {name}", array[row], wanted[name][row])
+        what = f"other rows changed, and so did row {row} of {name}"
+        same(what, array[row], wanted[name][row], within=subject.displaced)
 
 
 @invariant(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hrmsearch.ir import Graph, Lifetime, generator, initial_params
+from hrmsearch.ir.tokenwise import selects
 from hrmsearch.runtime import Array, Carry, Executable, Pass
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing.inputs import classes_of, random_inputs
@@ -70,6 +71,18 @@ class Subject:
     def rounding(self) -> float:
         """How far two ways of computing one thing may differ, as a share of the largest entry."""
         return 1e-12 if self.executable.options.dtype == "float64" else 1e-4
+
+    @property
+    def displaced(self) -> float:
+        """How far what other rows and tokens do may move a value by rounding, as a share of the largest entry.
+
+        None, bit for bit, but where a backend may run a function at some positions of all rows at once: then its place
+        among them hangs on the others, and a product may round it differently there, which later layers amplify.
+        """
+        functions = self.executable.graph.functions
+        if not any(selects(function, functions) for function in functions.values()):
+            return 0.0
+        return 1e-6 if self.executable.options.dtype == "float64" else 1e-2
 
     def states(self, lifetime: str) -> list[str]:
         """Return the paths of the states of a lifetime."""
