@@ -6,6 +6,7 @@ config/arch and config/cfg_pretrain.yaml.
 """
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, Self, cast
 
@@ -70,9 +71,9 @@ class Arch(Part):
         return self
 
     @property
+    @abstractmethod
     def position(self) -> str:
         """How positions are known: rope, learned or none."""
-        raise NotImplementedError
 
     @property
     def prefix(self) -> Mapping[str, Any]:
@@ -89,19 +90,19 @@ class Arch(Part):
         }
 
     @property
+    @abstractmethod
     def core(self) -> Mapping[str, Any]:
         """Fields of the core that only one of the models has."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def layers(self) -> Mapping[str, int]:
         """Layers by level."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def continues(self) -> bool:
         """Whether the q-head says how much it would like to continue."""
-        raise NotImplementedError
 
     @property
     def averages(self) -> Mapping[str, Any]:
