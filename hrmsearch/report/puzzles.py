@@ -12,6 +12,7 @@ from hrmsearch.report.numbers import measured
 from hrmsearch.tasks.base import Task
 from hrmsearch.tasks.drawing import Drawing
 from hrmsearch.train import Answer
+from hrmsearch.train.files import RunFolder
 
 
 def boards_of(task: Task, answer: Answer) -> Sequence[Board]:
@@ -39,7 +40,7 @@ def _says(wrong: int, halted: int | None, right: Sequence[float]) -> str:
 
 def kept(folder: Path) -> Iterator[Puzzles]:
     """Yield the puzzles that a run kept its answers to, if it did; raises RunError for a file that holds none."""
-    file = folder / "answers.json"
+    file = RunFolder(folder).answers
     if not file.exists():
         return
     try:
