@@ -10,7 +10,7 @@ definition. A model without such a path knows its own input token only through n
 begins, and may stay on the unigram plateau.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hrmsearch.analyses.diagnostics import Finding, rule
@@ -82,7 +82,7 @@ class Identity(Domain[Trace]):
         return axes <= set(result.type.names) and axes.isdisjoint(value.type.names)
 
     @staticmethod
-    def _kept(trace: Trace, flow: dict[str, Flow], result: Value) -> frozenset[tuple[str, int]]:
+    def _kept(trace: Trace, flow: Mapping[str, Flow], result: Value) -> frozenset[tuple[str, int]]:
         """Return the axes under their new names, or none where one is mixed, or cut while tokens are out of place."""
         axes: set[tuple[str, int]] = set()
         for axis, by in trace.axes:

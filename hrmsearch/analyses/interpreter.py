@@ -64,8 +64,11 @@ class Interpreter(Generic[V]):
         """Run operations that are written where they stand: what nobody reads of them is not run."""
         env.update(zip(region.args, args, strict=True))
         for op in region.ops:
-            operands = [env[value] for value in op.operands]
-            env.update(zip(op.results, self._op(op, operands, env, site), strict=True))
+            found = self._op(op, [env[value] for value in op.operands], env, site)
+            if len(op.results) == 1:
+                env[op.results[0]] = found[0]
+            else:
+                env.update(zip(op.results, found, strict=True))
         return [env[value] for value in region.results]
 
     def _op(self, op: Op, operands: list[V], env: dict[Value, V], site: Site) -> Sequence[V]:

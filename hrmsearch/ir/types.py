@@ -6,7 +6,7 @@ affine in its symbols, and a symbol is a name or a quotient rounded up: `T`, `T+
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -164,8 +164,11 @@ class Type:
 
     dtype: DType
     axes: tuple[Axis, ...] = ()
+    #: axis names, outermost first; kept, because analyses ask for them at every step
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(axis.name for axis in self.axes))
         if len(set(self.names)) != len(self.axes):
             raise GraphError(f"an axis name occurs twice in {self}")
 
@@ -177,11 +180,6 @@ class Type:
             raise GraphError(f"cannot read the type {text!r}")
         axes = [part.strip() for part in match[2].split(",") if part.strip()]
         return cls(DType(match[1]), tuple(_parse_axis(axis) for axis in axes))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Axis names, outermost first."""
-        return tuple(axis.name for axis in self.axes)
 
     @property
     def sizes(self) -> tuple[Size, ...]:

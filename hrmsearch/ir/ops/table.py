@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Flow:
     by: int = 0
 
 
-Flows = tuple[dict[str, Flow], ...]  # one mapping from axis name to flow per operand
+Flows = tuple[Mapping[str, Flow], ...]  # one mapping from axis name to flow per operand
 MIXED = Flow(How.MIXED)
 
 
@@ -71,7 +72,12 @@ Definition = Callable[["Builder", Op, Sequence[Value]], Value | tuple[Value, ...
 
 def same_flow(op: Op) -> Flows:
     """Return the flow of an op whose operand axes all keep their position and name."""
-    return tuple({name: Flow(How.SAME, (name,)) for name in value.type.names} for value in op.operands)
+    return tuple(_unmoved(value.type.names) for value in op.operands)
+
+
+@cache
+def _unmoved(names: tuple[str, ...]) -> Mapping[str, Flow]:
+    return {name: Flow(How.SAME, (name,)) for name in names}
 
 
 def no_work(op: Op) -> Sequence[Work]:
