@@ -97,11 +97,9 @@ class Boards(Generated):
         """Whether epochs differ: by new puzzles or by changes of the old ones."""
         return self.fresh or self.augment
 
-    def train_set(self, *key: int) -> list[Split]:
-        """Return the training puzzles that a key names; those that stay the same are changed by it."""
-        if self.fresh or not self.augment:
-            return super().train_set(*(key if self.fresh else ()))
-        (split,) = super().train_set()
+    def renewed(self, rows: Sequence[Split], *key: int) -> Sequence[Split]:
+        """Return the fixed training puzzles, changed as a key says."""
+        (split,) = rows
         tokens, targets = self.changed(Words(self.seed, self.kind, "augment", *key), split.tokens, split.targets)
         # on a small board a change may give a puzzle of another split
         ours = self.belongs(tokens, "train")[:, None]

@@ -104,6 +104,11 @@ class Generated(Task):
         """Return the training rows that a key names; without one, the fixed set."""
         return self._drawn("train", *key)
 
+    def renewed(self, rows: Sequence[Split], *key: int) -> Sequence[Split]:
+        """Return the fixed set as an epoch that a key names trains on it, where epochs differ but none is fresh."""
+        del key
+        return rows
+
     def _drawn(self, name: str, *key: int) -> list[Split]:
         """Draw a split's sections; each has words of its own."""
         found: list[Split] = []
@@ -179,7 +184,9 @@ class GeneratedData(TaskData):
 
     def train(self, seed: int, epoch: int) -> Sequence[Split]:
         """Draw the rows of an epoch of the run with a seed, or return the fixed ones."""
-        return self.task.train_set(seed, epoch) if self.task.renews else self._fixed
+        if self.task.fresh:
+            return self.task.train_set(seed, epoch)
+        return self.task.renewed(self._fixed, seed, epoch) if self.task.renews else self._fixed
 
     @cached_property
     def _fixed(self) -> list[Split]:

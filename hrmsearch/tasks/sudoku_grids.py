@@ -52,6 +52,41 @@ class _Search:
             self._taken[unit] |= bit
         return free
 
+    @property
+    def cells(self) -> Cells:
+        """The grid, with 0 for a blank."""
+        return np.array(self._grid, np.int64)
+
+    @property
+    def shown(self) -> int:
+        """How many cells are given."""
+        return len(self._grid) - len(self._blanks)
+
+    def blank(self, i: int) -> None:
+        """Blank a cell, if the solution stays the only one: no other digit there leads to any."""
+        kept = self._grid[i]
+        self._clear(i, 1 << kept)
+        if any(self._solves(i, digit) for digit in self._order[i] if digit != kept):
+            self._put(i, 1 << kept)
+        else:
+            self._grid[i] = 0
+            self._blanks.append(i)
+
+    def _solves(self, i: int, digit: int) -> bool:
+        """Return whether the grid has a solution with a digit in a cell that holds another one."""
+        bit = 1 << digit
+        if any(self._taken[unit] & bit for unit in self._units[i]):
+            return False
+        self.found.clear()
+        self._put(i, bit)
+        self.run()
+        self._clear(i, bit)
+        return bool(self.found)
+
+    def _clear(self, i: int, bit: int) -> None:
+        for unit in self._units[i]:
+            self._taken[unit] &= ~bit
+
     def _narrowest(self) -> tuple[int, int]:
         """Return the place among the blanks of the cell with the fewest candidates, and these as bits."""
         taken, least, best, bits = self._taken, 99, 0, 0
@@ -78,8 +113,7 @@ class _Search:
                 self._grid[i] = digit
                 self._put(i, 1 << digit)
                 self.run()
-                for unit in self._units[i]:
-                    self._taken[unit] &= ~(1 << digit)
+                self._clear(i, 1 << digit)
                 if len(self.found) == self._most:
                     break
         self._grid[i] = 0
@@ -114,14 +148,12 @@ def puzzles(words: Words, grids: Cells, box: int, givens: int) -> Cells:
 
 
 def _blanked(grid: Cells, order: NDArray[np.intp], box: int, givens: int) -> Cells:
-    cells = grid.copy()
-    for i in order:
-        if np.count_nonzero(cells) <= givens:
+    search = _Search(grid.tolist(), box, 1, None)
+    for i in order.tolist():
+        if search.shown <= givens:
             break
-        kept, cells[i] = cells[i], 0
-        if len(solutions(cells, box)) > 1:
-            cells[i] = kept
-    return cells
+        search.blank(i)
+    return search.cells
 
 
 def _blanked_by_table(grids: Cells, order: NDArray[np.intp], givens: int) -> Cells:

@@ -159,3 +159,24 @@ def test_the_size_says_the_window_and_the_vocabulary() -> None:
         hs.load("transformer", ["task={kind: sudoku, size: 4, window: 20}"])
     with pytest.raises(SpecError, match="say fresh: false"):
         hs.load("transformer", ["task={kind: sudoku, file: x.csv, fresh: true}"])
+
+
+def test_an_epoch_changes_the_fixed_puzzles_and_draws_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = task().load()
+    (first,) = data.train(0, 0)
+    monkeypatch.setattr(Sudoku, "draw", None)
+    (second,) = data.train(0, 1)
+    assert not np.array_equal(first.tokens, second.tokens)
+    np.testing.assert_array_equal((first.tokens > 1).sum(1), (second.tokens > 1).sum(1))
+
+
+@given(seed=st.integers(0, 99), givens=st.sampled_from([24, 30, 40]))
+def test_a_drawn_puzzle_has_one_solution_and_no_given_to_spare(seed: int, givens: int) -> None:
+    words = Words(seed)
+    (grid,) = solved(words, 1, 3)
+    (shown,) = puzzles(words, grid[None], 3, givens)
+    (found,) = solutions(shown, 3)
+    np.testing.assert_array_equal(found, grid)
+    if (kept := np.flatnonzero(shown)).size > givens:
+        for i in kept[:3]:
+            assert len(solutions(np.where(np.arange(81) == i, 0, shown), 3)) == 2
