@@ -17,8 +17,10 @@ shortest times of the bare scans into the table that the compiler passes `forms`
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,8 @@ from interleaved.cells import (
     matrices,
     normal,
 )
+from interleaved.compiling import in_processes
+from interleaved.measuring import both
 from torch import Tensor
 
 from hrmsearch.files import write
@@ -53,6 +57,15 @@ GATED = ((16, 4096, 1024),)
 SIZES = ((1, 64, 64), (16, 16, 64), (16, 64, 64), (16, 64, 256), (16, 256, 128), (16, 1024, 64), (4, 4096, 64))
 WIDE = ((64, 64, 256), (16, 1024, 256), (16, 4096, 256), (64, 1024, 1024))
 QUICK = ((16, 64, 64), (16, 512, 64))
+#: steps up to which a launch or more for each says anything on CUDA
+LAUNCHES = 1024
+#: seconds for compiling kernels beforehand
+COMPILING = 150.0
+
+
+def offered(tokens: int, device: str) -> list[str]:
+    """Return torch's forms that are timed: on CUDA not thousands of launches, which no other form is slower than."""
+    return [form for form in FORMS if form != "step" or device == "cpu" or tokens <= LAUNCHES]
 
 
 # -- two levels, read out ----------------------------------------------------------------------------------------------
@@ -62,8 +75,8 @@ def read_out(rows: int, tokens: int, channels: int, device: str, *, half: bool =
     """Return the two levels at one size: loop, kernel, and torch's forms, which need one format for all operands."""
     graph = levels(channels)
     # a loop that waits for a GPU at every step says nothing beyond so many
-    loop = {"eager loop": levels_loop} if device == "cpu" or tokens <= 1024 else {}
-    torch_forms = {} if half else {form: by_source(in_form(graph, form)) for form in FORMS}
+    loop = {"eager loop": levels_loop} if device == "cpu" or tokens <= LAUNCHES else {}
+    torch_forms = {} if half else {form: by_source(in_form(graph, form)) for form in offered(tokens, device)}
     scan = {} if half or device == "cpu" else {"compiled associative_scan": torch.compile(associative)}
     x = (2 if half else 4) * rows * tokens * channels
     return Problem(
@@ -113,12 +126,13 @@ def with_gates(rows: int, tokens: int, channels: int, device: str, *, half: bool
     )
 
 
-def on(device: str, *, quick: bool) -> Iterator[Problem]:
-    """Yield what is measured of the two levels on a device."""
+def on(device: str, *, quick: bool) -> Iterator[Callable[[], Problem]]:
+    """Yield makers of what is measured of the two levels on a device."""
     sizes = QUICK if quick else LEVELS.get(device, LEVELS_CUDA)
     for half in (False, True) if device != "cpu" else (False,):
-        yield from (read_out(*size, device, half=half) for size in sizes)
-        yield from (with_gates(*size, device, half=half) for size in (QUICK[:1] if quick else GATED) if device != "cpu")
+        yield from (partial(read_out, *size, device, half=half) for size in sizes)
+        gates = (QUICK[:1] if quick else GATED) if device != "cpu" else ()
+        yield from (partial(with_gates, *size, device, half=half) for size in gates)
 
 
 # -- bare scans --------------------------------------------------------------------------------------------------------
@@ -151,11 +165,13 @@ class Bare:
         b, start = (f"compute[{lead}, D:{self.channels}{parts}]" for lead in ("B, T", "B"))
         attrs = {"axis": "T", "mix": None if self.mix == 1 else ["N", "M"], "form": None}
         graph = example_graph(Example("linear_scan", (a, b, start), attrs))
-        forms = {form: by_source(in_form(graph, form)) for form in FORMS if form != "fft" or not self.varying}
+        step = by_source(in_form(graph, "step"))
+        kinds = [form for form in offered(self.tokens, device) if form != "fft" or not self.varying]
+        forms = {form: by_source(in_form(graph, form)) for form in kinds}
         return Problem(
             str(self),
             self.drawn(),
-            forms["step"],
+            step,
             {**forms, **by_kernel(graph, device)},
             moved=(self._traffic(gradient=False), self._traffic(gradient=True)),
             copied=1,
@@ -186,6 +202,41 @@ def bare(device: str, *, quick: bool) -> Iterator[Bare]:
                 # entries of the operands, so that the largest of them is a few hundred megabytes
                 if rows * tokens * channels * mix * (mix if varying else 1) <= (2**23 if device == "cpu" else 2**27):
                     yield Bare(rows, tokens, channels, mix, varying)
+
+
+# -- compiling ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """One problem of a half of this benchmark, by number."""
+
+    half: str
+    number: int
+    device: str
+    quick: bool
+
+    def problem(self) -> Problem:
+        """Return the problem."""
+        if self.half == "levels":
+            return next(islice(on(self.device, quick=self.quick), self.number, None))()
+        return next(islice(bare(self.device, quick=self.quick), self.number, None)).problem(self.device)
+
+    def run(self) -> None:
+        """Compile its kernels, by running them once."""
+        problem = self.problem()
+        for one in (problem, *problem.beside):
+            for form in (form for name, form in one.forms.items() if name.startswith("kernel")):
+                both(form, [x.requires_grad_() for x in one.given(self.device)])
+        torch.cuda.synchronize()
+
+
+def compile_beforehand(half: str, device: str, *, quick: bool) -> None:
+    """Let Triton compile in several processes what a half of the benchmark will run; a C compiler takes no time."""
+    if device == "cpu":
+        return
+    count = sum(1 for _ in (on(device, quick=quick) if half == "levels" else bare(device, quick=quick)))
+    in_processes(Part.run, [Part(half, number, device, quick) for number in range(count)], COMPILING)
 
 
 # -- the table of the compiler passes ----------------------------------------------------------------------------------
@@ -232,12 +283,14 @@ def main() -> None:
     rounds = 3 if args.quick else args.rounds
     first, second = Report(), Report()
     if args.only != "bare":
+        compile_beforehand("levels", args.device, quick=args.quick)
         for problem in on(args.device, quick=args.quick):
-            first.add(measure(problem, args.device, rounds))
+            first.add(measure(problem(), args.device, rounds))
         if args.write:
             first.save(args.device, "linear_scan")
     if args.only != "levels":
         rows: list[dict[str, Any]] = []
+        compile_beforehand("bare", args.device, quick=args.quick)
         for case in bare(args.device, quick=args.quick):
             measured = measure(case.problem(args.device), args.device, rounds)
             second.add(measured)

@@ -13,10 +13,7 @@ rows, steps and channels. The functions are those of `linear_scan.py` and `slstm
 
 import argparse
 import json
-import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import product
@@ -34,6 +31,7 @@ from interleaved.cells import (
     slstm_drawn,
     slstm_loop,
 )
+from interleaved.compiling import in_processes
 from interleaved.measuring import Clock, again, both, clock, copying, error, weights
 from torch import Tensor
 
@@ -93,12 +91,17 @@ class Case:
         """Yield what to try."""
         if self.function == "slstm":
             yield from (Settings(16, warps, stages) for warps, stages in product((4, 8), (1, 2)))
-            return
-        blocks = [(32, 1), (64, 1), (128, 1), (128, 2)] if self.half else [(32, 1), (64, 1), (64, 2)]
-        few = self.rows * self.channels < MANY
-        for (block, warps), stages, chunks in product(blocks, (1, 2, 3, 4), (8, 16, 32) if few else (1, 2)):
-            if stages <= 2 or not few:
+        elif self.rows * self.channels < MANY:
+            blocks = ((64, 1), (128, 2)) if self.half else ((32, 1), (64, 1), (64, 2))
+            for (block, warps), stages, chunks in product(blocks, (1, 2, 4), (8, 16, 32)):
                 yield Settings(block, warps, stages, chunks)
+        else:
+            # asynchronous copies take four bytes or more a thread
+            blocks = ((64, 1), (128, 1), (128, 2), (256, 2)) if self.half else ((32, 1), (64, 1), (64, 2), (128, 2))
+            for (block, warps), stages in product(blocks, (1, 2, 3, 4, 6, 8)):
+                yield Settings(block, warps, stages)
+                if stages == 3:
+                    yield Settings(block, warps, stages, 2)
 
 
 SIZES = {
@@ -145,31 +148,25 @@ class Run:
         return [self.kernel.size(kind, self._operands, self._sizes, backward=back) for back in (False, True)]
 
 
-def warmed(case: Case, settings: Settings, device: str) -> None:
-    """Compile a setting's kernels into Triton's cache, by running them on few rows and steps."""
-    few = Case(case.function, 1, max(64, 32 * settings.chunks), case.channels, case.half)
-    Run(few, settings, few.problem().given(device)).once()
-    if device != "cpu":
-        torch.cuda.synchronize()
+@dataclass(frozen=True)
+class Compiling:
+    """A setting to be compiled for a function: rows and steps make no other kernel."""
 
+    case: Case
+    settings: Settings
+    device: str
 
-def compiled(cases: Sequence[Case], device: str, seconds: float) -> set[tuple[Case, Settings]]:
-    """Compile in other processes, for so long at most; return what runs."""
-    done: set[tuple[Case, Settings]] = set()
-    # a kernel that fails leaves its process unable to run others
-    pool = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), max_tasks_per_child=8)
-    work = [(case, settings) for case in cases for settings in case.settings()]
-    waiting = {pool.submit(warmed, *one, device): one for one in work}
-    try:
-        for future in as_completed(waiting, timeout=seconds):
-            if failed := future.exception():
-                print(f"{waiting[future]} does not run: {str(failed)[:300]}", flush=True)
-            else:
-                done.add(waiting[future])
-    except TimeoutError:
-        print(f"compiled {len(done)} of {len(work)} in time", flush=True)
-    pool.shutdown(wait=False, cancel_futures=True)
-    return done
+    @classmethod
+    def of(cls, case: Case, settings: Settings, device: str) -> "Compiling":
+        """Return what a size needs: few rows and steps of it."""
+        steps = max(64, 32 * settings.chunks)
+        return cls(Case(case.function, 1, steps, case.channels, case.half), settings, device)
+
+    def run(self) -> None:
+        """Compile into Triton's cache, by running once."""
+        Run(self.case, self.settings, self.case.problem().given(self.device)).once()
+        if self.device != "cpu":
+            torch.cuda.synchronize()
 
 
 # -- all settings of a size --------------------------------------------------------------------------------------------
@@ -225,11 +222,12 @@ def main() -> None:
     if args.write and {*args.functions} != {*SIZES}:
         parser.error("--write replaces the whole table: name no functions")
     cases = [Case(name, *size, half) for name in args.functions for size in SIZES[name] for half in (False, True)]
-    runs = compiled(cases, args.device, args.seconds)
+    tried = {(case, one): Compiling.of(case, one, args.device) for case in cases for one in case.settings()}
+    compiled = in_processes(Compiling.run, [*dict.fromkeys(tried.values())], args.seconds)
     found: dict[Size, Settings] = {}
     for case in cases:
-        tried = [settings for settings in case.settings() if (case, settings) in runs]
-        found |= dict(tuned(case, tried, args.device, args.rounds))
+        runs = [one for one in case.settings() if tried[case, one] in compiled]
+        found |= dict(tuned(case, runs, args.device, args.rounds))
     if args.write:
         save(found, args.device)
 

@@ -17,7 +17,8 @@ Form = Callable[..., Sequence[Tensor]]
 Run = Callable[[], Sequence[Tensor]]
 Clock = Callable[[], float]
 EAGER = "eager"
-REPLAYS = 20
+#: a CUDA graph is replayed so often in a row, or fewer times, for so many milliseconds
+REPLAYS, REPLAYED = 20, 20.0
 #: how often a run is repeated within a round, as it would be in training, unless that takes longer than so many ms
 AGAIN, LONG = 3, 200.0
 #: errors, as shares of a tensor's largest entry, up to which times mean something; the second for bfloat16
@@ -170,7 +171,8 @@ def clock(run: Run, device: str, *, eager: bool) -> Clock:
     torch.cuda.current_stream().wait_stream(side)
     with torch.cuda.graph(graph):
         run()
-    return lambda: replayed(graph)
+    times = max(1, min(REPLAYS, int(REPLAYED / max(replayed(graph, 2), 1e-3))))
+    return lambda: replayed(graph, times)
 
 
 def taken(run: Callable[[], object], now: Callable[[], float]) -> float:
@@ -179,14 +181,15 @@ def taken(run: Callable[[], object], now: Callable[[], float]) -> float:
     return now() - begun
 
 
-def replayed(graph: torch.cuda.CUDAGraph) -> float:
+def replayed(graph: torch.cuda.CUDAGraph, times: int) -> float:
+    """Return milliseconds of a replay, of so many in a row."""
     begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begun.record()
-    for _ in range(REPLAYS):
+    for _ in range(times):
         graph.replay()
     ended.record()
     torch.cuda.synchronize()
-    return begun.elapsed_time(ended) / REPLAYS
+    return begun.elapsed_time(ended) / times
 
 
 def again(timed: Clock) -> list[float]:
