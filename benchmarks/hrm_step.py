@@ -4,6 +4,7 @@
 
     python benchmarks/hrm_step.py [--device cpu|cuda] [--rows 384] [--rounds 20] [--write]
     python benchmarks/hrm_step.py --device cuda --memory
+    python benchmarks/hrm_step.py --device cuda --profile
 
 On CUDA the configuration is the published one for Sudoku: 27,275,266 parameters in bfloat16, 16 passes, a second
 forward for the bootstrapped target, Adam-atan2, SignSGD for the table. On a CPU it is small and in float32, which shows
@@ -13,7 +14,7 @@ and up in one matrix, attention by SDPA, model and optimiser under `torch.compil
 All start from the same weights and take the same steps first; the script refuses to report a time unless their losses
 agree, to 1e-3 of the first one in float32 and 2e-2 in bfloat16: first steps of Adam are signs, which rounding can turn.
 It prints milliseconds per step and ratios. `--memory` takes a few steps of the compiled model alone and prints the most
-memory that CUDA reserved for it.
+memory that CUDA reserved for it. `--profile` prints what kernels take the time of the first and of the last.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -273,6 +275,21 @@ def timed(step: Step, data: list[Batch], device: str) -> float:
     return 1e3 * (clock() - begin) / len(data)
 
 
+def profiled(name: str, step: Step, data: list[Batch]) -> None:
+    """Print the kernels of a few steps, those that take longest first."""
+    timed(step, data, "cuda")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        timed(step, data, "cuda")
+        torch.cuda.synchronize()
+    averages: Any = profile.key_averages()
+    found: list[tuple[float, float, str]] = [
+        (one.self_device_time_total / 1e3 / len(data), one.count / len(data), one.key) for one in averages
+    ]
+    print(f"{name}: {sum(one[0] for one in found):.2f} ms of kernels a step")
+    for milliseconds, times, kernel in sorted(found, reverse=True)[:30]:
+        print(f"  {milliseconds:7.3f} ms {times:7.1f} x {kernel[:110]}", flush=True)
+
+
 def main() -> None:
     """Check that all agree, then time them in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -280,6 +297,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--memory", action="store_true", help="print what the compiled step takes on CUDA")
+    parser.add_argument("--profile", action="store_true", help="print the time of kernels on CUDA")
     parser.add_argument("--write", action="store_true", help="replace the page of this device under results/")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -293,6 +311,10 @@ def main() -> None:
         print(f"{title}: {torch.cuda.max_memory_reserved() / 2**30:.1f} GiB")
         return
     steps = steps_for(spec, args.device)
+    if args.profile:
+        for name in (next(iter(steps)), next(reversed(steps))):
+            profiled(name, steps[name], data)
+        return
     check(steps, data, AGREE[torch.bfloat16 if spec.train.precision == "bfloat16" else torch.float32])
     times: dict[str, list[float]] = {name: [] for name in steps}
     for i in range(args.rounds):

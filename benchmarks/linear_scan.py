@@ -77,7 +77,7 @@ def read_out(rows: int, tokens: int, channels: int, device: str, *, half: bool =
     # a loop that waits for a GPU at every step says nothing beyond so many
     loop = {"eager loop": levels_loop} if device == "cpu" or tokens <= LAUNCHES else {}
     torch_forms = {} if half else {form: by_source(in_form(graph, form)) for form in offered(tokens, device)}
-    scan = {} if half or device == "cpu" else {"compiled associative_scan": torch.compile(associative)}
+    scan = {} if half or device == "cpu" else {"compiled associative_scan": torch.compile(associative, dynamic=False)}
     x = (2 if half else 4) * rows * tokens * channels
     return Problem(
         f"Two levels, B={rows} T={tokens} D={channels}{', x in bfloat16' if half else ''}",

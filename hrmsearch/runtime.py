@@ -75,10 +75,10 @@ class Training:
 class Options:
     """What a graph is compiled for.
 
-    dtype: bfloat16 computes in mixed precision over float32 parameters. optimize: let the backend spend time on
-    compiling. capture: let it record whole train steps and replay them where the device can. kernels: let it run
-    recurrences by kernels that it generates, where it has any for the device. brief: few and small steps follow, so
-    that compiling is what takes time.
+    dtype: under bfloat16 a pass computes with copies of parameters and carries, which are kept in float32. optimize:
+    let the backend spend time on compiling. capture: let it record whole train steps and replay them where the device
+    can. kernels: let it run recurrences by kernels that it generates, where it has any for the device. brief: few and
+    small steps follow, so that compiling is what takes time.
     """
 
     device: str = "cpu"
@@ -213,6 +213,15 @@ class StartCost:
 
 
 @runtime_checkable
+class SpreadsOut(Protocol):
+    """A backend whose processes can share out several devices of one kind."""
+
+    def places(self, device: str) -> Sequence[Mapping[str, str]]:
+        """Return for each device that `device` may mean here the environment of a process that sees no other one."""
+        ...
+
+
+@runtime_checkable
 class PrintsKernels(Protocol):
     """A backend that can show the kernels it would run on a device, whether or not that device is here."""
 
@@ -259,12 +268,14 @@ def load_backend(name: str) -> Backend:
     return backend
 
 
-def prepared(graph: Graph, backend: str = "torch", device: str = "cpu", rows: int | None = None) -> Graph:
+def prepared(
+    graph: Graph, backend: str = "torch", device: str = "cpu", rows: int | None = None, *, optimize: bool = False
+) -> Graph:
     """Return a graph as a backend is given it: after the compiler passes. `rows` is what a batch will hold, if known.
 
     Raises BackendError for a backend that cannot be used and a kind of device that it does not know.
     """
-    target = load_backend(backend).target(device)
+    target = replace(load_backend(backend).target(device), optimize=optimize)
     return passes.run(graph, passes.pipeline(target if rows is None else replace(target, rows=rows)))
 
 
@@ -301,7 +312,7 @@ def compile(
 ) -> Executable:
     """Return an executable for a graph that is `prepared`; `more` are other fields of Options."""
     options = Options(device=device, dtype=dtype, **more)
-    return load_backend(backend).compile(prepared(graph, backend, device, rows), options)
+    return load_backend(backend).compile(prepared(graph, backend, device, rows, optimize=options.optimize), options)
 
 
 def foreseen(backend: str, device: str, rows: int) -> Target:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hrmsearch.ir.graph import Graph
 from hrmsearch.runtime import Array, Options, Span, Target
-from hrmsearch_torch.devices import devices, kind
+from hrmsearch_torch.devices import devices, kind, places
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.executable import TorchExecutable
 from hrmsearch_torch.kernels import printed
@@ -50,6 +50,10 @@ class Backend:
         Raises RunError for any other file.
         """
         return read_state(path)
+
+    def places(self, device: str) -> Sequence[Mapping[str, str]]:
+        """Return for each GPU that `device` may mean here the environment of a process that sees no other one."""
+        return places(device)
 
     def devices(self) -> Mapping[str, str]:
         """Return the devices, each with a description or the reason why it cannot be used."""

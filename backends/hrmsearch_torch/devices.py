@@ -1,5 +1,6 @@
 """Which devices torch can use here, and why not the others."""
 
+import os
 from collections.abc import Mapping
 
 import torch
@@ -7,12 +8,14 @@ import torch
 from hrmsearch.errors import BackendError
 from hrmsearch.runtime import Precision
 
+#: the format in which parameters and carries are kept
 DTYPES: Mapping[Precision, torch.dtype] = {
     "float32": torch.float32,
     "float64": torch.float64,
-    # mixed precision: parameters and carries stay in float32
     "bfloat16": torch.float32,
 }
+#: the format that a pass computes in
+COMPUTE: Mapping[Precision, torch.dtype] = {**DTYPES, "bfloat16": torch.bfloat16}
 
 
 def devices() -> dict[str, str]:
@@ -69,6 +72,16 @@ def pick(name: str, precision: Precision) -> torch.device:
     if found == "mps" and precision == "float64":
         raise BackendError("device 'mps' has no float64; use float32 or another device")
     return device
+
+
+def places(name: str) -> list[dict[str, str]]:
+    """Return for each GPU that a user may mean by `name` the environment of a process that sees no other one."""
+    several = kind(name) == "cuda" and ":" not in name and torch.cuda.device_count() > 1
+    if not several:
+        return [{}]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    numbers = visible.split(",") if visible else map(str, range(torch.cuda.device_count()))
+    return [{"CUDA_VISIBLE_DEVICES": number.strip()} for number in numbers]
 
 
 def _absent(name: str, why: str) -> BackendError:

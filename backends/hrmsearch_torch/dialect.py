@@ -128,11 +128,12 @@ class Torch(Dialect):
 
 
 def _made(op: Op, helper: Helper) -> Expr:
-    """Return a table of known sizes, in torch's default float type."""
+    """Return a table of known sizes, in torch's default float type, or in at least float32."""
     type_ = op.result.type
     sizes = [py.lift(size.known) for size in type_.sizes]
     if type_.dtype.is_float:
-        return py.method(table_in_float64(op, sizes, helper), "to", py.call("torch.get_default_dtype"))
+        made = py.method(table_in_float64(op, sizes, helper), "to", py.call("torch.get_default_dtype"))
+        return py.call(helper("wide"), made) if type_.dtype == DType.WIDE else made
     return py.call("torch.arange", *sizes, dtype=py.ref(INTEGERS[type_.dtype]))
 
 

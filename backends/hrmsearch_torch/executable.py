@@ -3,8 +3,8 @@
 # torch's own annotations are partial
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnnecessaryComparison=false
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.types import DType, Type
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
 from hrmsearch_torch import kernels, optimizer, ranks
-from hrmsearch_torch.devices import DTYPES, pick
+from hrmsearch_torch.devices import COMPUTE, DTYPES, pick
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
 from hrmsearch_torch.keyed import KeyedTables
@@ -29,6 +29,7 @@ from hrmsearch_torch.randomness import Randomness
 
 Array = NDArray[Any]
 Tensors = dict[str, torch.Tensor]
+Parameters = dict[str, torch.nn.Parameter]
 #: what a span gives on the device: losses, the carry after it, and by pass the outputs asked for
 _Ran = tuple[list[torch.Tensor], Tensors, list[Tensors]]
 _INTEGERS = {DType.I32: torch.int32, DType.I8: torch.int8, DType.BOOL: torch.bool}
@@ -47,40 +48,48 @@ class TorchExecutable(ParamFiles):
         self.source = emit(graph)
         self.model = self._module()
         self._run: Any = torch.compile(self.model) if options.optimize else self.model
-        self._params = self._by_path()
+        self._params, self._copies = self._by_path()
         for path in options.training.frozen if options.training else ():
-            self._params[path].requires_grad_(False)
+            for held in (self._params, self._copies):
+                if path in held:
+                    held[path].requires_grad_(False)
         self._trained = {path: param for path, param in self._params.items() if param.requires_grad}
         drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())
         self._random = Randomness(self.model, self.device) if drops else None
         training = options.training
         keyed = {path: name for path, name in keyed_params(graph).items() if path in self._trained}
         self._dense = {path: param for path, param in self._trained.items() if path not in keyed}
-        self._optimizer = optimizer.make(training, self._dense) if training else None
+        self._optimizer = optimizer.make(training, self._dense, optimize=options.optimize) if training else None
         self._tables = KeyedTables(training, {path: self._params[path] for path in keyed}, keyed) if keyed else None
         self._average: Tensors = {}
-        self._graphs = GraphedSteps(self._step, self._placed, self.device) if self._captures else None
+        self._graphs = GraphedSteps(self._step, self._placed, self.device) if self._captures and training else None
+        judges = self._captures and training is None
+        self._passes = GraphedSteps(self._evaluated, self._placed, self.device) if judges else None
         self.init(0)
 
     @property
     def _captures(self) -> bool:
-        """Whether train steps are captured: launches are what a small model's step waits for on a GPU.
+        """Whether train steps, or passes where none are taken, are captured: a small model waits for launches on a GPU.
 
         Ranks that train together exchange gradients in between, which no capture holds.
         """
-        alone = ranks.count() == 1
-        return self.device.type == "cuda" and self._optimizer is not None and self.options.capture and alone
+        return self.device.type == "cuda" and self.options.capture and ranks.count() == 1
 
     def _module(self) -> torch.nn.Module:
         """Return the module; tables are built in the run's precision, and the caller's random state is left alone."""
+        with self._computing(), torch.random.fork_rng(devices=[]):
+            model: torch.nn.Module = self._loaded().Model()
+        return model.to(self.device).eval()
+
+    @contextmanager
+    def _computing(self) -> Generator[None]:
+        """Have new tensors in the run's precision."""
         before = torch.get_default_dtype()
-        torch.set_default_dtype(DTYPES[self.options.dtype])
+        torch.set_default_dtype(COMPUTE[self.options.dtype])
         try:
-            with torch.random.fork_rng(devices=[]):
-                model: torch.nn.Module = self._loaded().Model()
+            yield
         finally:
             torch.set_default_dtype(before)
-        return model.to(self.device).eval()
 
     def _loaded(self) -> ModuleType:
         """Return the emitted file as a module, its recurrences run by kernels where the device has them."""
@@ -90,9 +99,30 @@ class TorchExecutable(ParamFiles):
         kernels.install(module, self.graph, self.device.type)
         return module
 
-    def _by_path(self) -> dict[str, torch.nn.Parameter]:
+    def _by_path(self) -> tuple[Parameters, Parameters]:
+        """Return the parameters, and what the module computes with instead: copies of them where precision is less."""
         found = dict(self.model.named_parameters(remove_duplicate=False))
-        return {path: found[path] for path in self.graph.params}
+        held = {path: found[path] for path in self.graph.params}
+        kept = DTYPES[self.options.dtype]
+        if kept == COMPUTE[self.options.dtype]:
+            return held, {}
+        params = {p: torch.nn.Parameter(copy.detach().to(kept), copy.requires_grad) for p, copy in held.items()}
+        return params, held
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        """Have the module compute with what the parameters are now."""
+        if self._copies:
+            torch._foreach_copy_([*self._copies.values()], [*self._params.values()])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+
+    def _collect(self) -> None:
+        """Add the gradients of copies to those of the parameters."""
+        for path, copy in self._copies.items():
+            if copy.grad is None:
+                continue
+            param, found = self._params[path], copy.grad.to(self._params[path].dtype)
+            param.grad = found if param.grad is None else param.grad.add_(found)
+            copy.grad = None
 
     # -- parameters --------------------------------------------------------------------------------------------------
 
@@ -180,8 +210,18 @@ class TorchExecutable(ParamFiles):
     @torch.no_grad()
     def _evaluate(self, call: Pass, carry: Carry) -> tuple[Tensors, Tensors]:
         bind_sizes(self.graph, call.inputs, carry)
-        outputs, after = self._pass(self._placed(call), carry)
-        return outputs, self._committed(after)
+        passed = self._passes([call], carry, 0.0) if self._passes else self._evaluated([self._placed(call)], carry, 0.0)
+        return passed.told[0], passed.carry
+
+    def _evaluated(self, calls: Sequence[DeviceCall], carry: Mapping[str, Any], lr: object) -> Stepped:
+        """Return what passes tell, as a step that moves nothing."""
+        del lr
+        self._refresh()
+        told: list[Tensors] = []
+        for call in calls:
+            outputs, carry = self._pass(call, carry)
+            told.append(outputs)
+        return Stepped([], self._committed(dict(carry)), torch.zeros((), device=self.device), told)
 
     def _placed(self, call: Pass) -> DeviceCall:
         """Return a pass with its arrays on the device."""
@@ -192,11 +232,15 @@ class TorchExecutable(ParamFiles):
         return DeviceCall(inputs, level, call.last)
 
     def _pass(self, call: DeviceCall, carry: Mapping[str, Any]) -> tuple[Tensors, Tensors]:
-        """Call the emitted model on one pass."""
-        if self.options.dtype != "bfloat16":
-            return self._run(**call.inputs, state=carry, reset=call.reset, last=call.last)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            return self._run(**call.inputs, state=carry, reset=call.reset, last=call.last)
+        """Call the emitted model on one pass; numbers of the run's precision enter in it."""
+        declared, states = self.graph.inputs, self.graph.states
+        inputs = {name: self._entering(value, declared[name].type) for name, value in call.inputs.items()}
+        carry = {path: self._entering(value, states[path].result.type) for path, value in carry.items()}
+        with self._computing():
+            return self._run(**inputs, state=carry, reset=call.reset, last=call.last)
+
+    def _entering(self, value: torch.Tensor, type_: Type) -> torch.Tensor:
+        return value.to(COMPUTE[self.options.dtype]) if type_.dtype == DType.COMPUTE else value
 
     def _committed(self, carry: Tensors) -> Tensors:
         """Return a carry without its gradient, in the dtypes that it is saved in."""
@@ -212,7 +256,8 @@ class TorchExecutable(ParamFiles):
         result, total = SpanResult(numbers, after, _told(told)), torch.stack(losses).sum()
         if not total.requires_grad:
             return result, {}
-        found = torch.autograd.grad(total, list(self._trained.values()), allow_unused=True)
+        inside = [self._copies.get(path, param) for path, param in self._trained.items()]
+        found = torch.autograd.grad(total, inside, allow_unused=True)
         gradients = {path: grad for path, grad in zip(self._trained, found, strict=True) if grad is not None}
         return result, _to_numpy(gradients)
 
@@ -259,6 +304,7 @@ class TorchExecutable(ParamFiles):
 
     def _span(self, span: Sequence[DeviceCall], carry: Mapping[str, Any]) -> _Ran:
         """Run the passes of a span, the carry not detached between them."""
+        self._refresh()
         losses, told = list[torch.Tensor](), list[Tensors]()
         names = self.options.training.told if self.options.training else ()
         for call in span:
@@ -276,6 +322,7 @@ class TorchExecutable(ParamFiles):
         total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         if total.requires_grad:
             (total if weight == 1.0 else total * weight).backward()
+            self._collect()
         return [loss.detach() for loss in losses], after, told
 
     def _step(self, span: Sequence[DeviceCall], carry: Mapping[str, Any], lr: float | torch.Tensor) -> Stepped:
@@ -341,8 +388,11 @@ class TorchExecutable(ParamFiles):
 
 def _to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, Array]:
     """Return tensors as arrays of their own; NumPy has no bfloat16, so that becomes float32."""
-    found = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
-    return {n: (t.float() if t.dtype == torch.bfloat16 else t).numpy().copy() for n, t in found.items()}
+    return {name: _readable(tensor.detach().cpu()).numpy().copy() for name, tensor in tensors.items()}
+
+
+def _readable(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
 def _told(passes: Sequence[Tensors]) -> list[dict[str, Array]]:
@@ -350,7 +400,7 @@ def _told(passes: Sequence[Tensors]) -> list[dict[str, Array]]:
     flat = [value.flatten() for told in passes for value in told.values()]
     if not flat:
         return [{} for _ in passes]
-    arrays = iter(np.split(torch.cat(flat).cpu().numpy(), np.cumsum([len(value) for value in flat])[:-1]))
+    arrays = iter(np.split(_readable(torch.cat(flat).cpu()).numpy(), np.cumsum([len(value) for value in flat])[:-1]))
     return [{name: next(arrays).reshape(value.shape) for name, value in told.items()} for told in passes]
 
 

@@ -1,5 +1,7 @@
 """Train steps as CUDA graphs: forward, backward, clip, update and average of one structure in a single launch.
 
+Passes of an executable that does not train are steps that move nothing.
+
 A structure is what the host decides: the shapes of a span's inputs and carry, its resets and its last passes. The first
 step of a structure runs eagerly, which also makes the optimiser's slots; the second is captured. From then on a step
 copies its inputs, carry and learning rate to where the graph reads them, and replays it.

@@ -13,7 +13,7 @@ from hrmsearch.errors import BackendError
 from hrmsearch.runtime import KeyedRule, Training
 from hrmsearch_torch import ranks
 from hrmsearch_torch.graphs import DeviceCall
-from hrmsearch_torch.rules import apply
+from hrmsearch_torch.rules import Plan, apply
 
 
 class KeyedTables:
@@ -54,7 +54,7 @@ class KeyedTables:
                 raise BackendError(f"{path}: compiled without a rule to move the rows of this table by")
             scalars = (lr * rule.rate, rule.decay, 1.0)
             # a key that occurs twice writes the same row twice
-            (moved,) = apply(rule.rule, [table[keys], gradients], scalars)
+            (moved,) = apply(Plan(rule.rule), [table[keys], gradients], scalars)
             table[keys] = moved
             table.grad = None
         self.forget()

@@ -3,7 +3,7 @@
 # torch's own annotations are partial
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from hrmsearch.errors import RunError
 from hrmsearch.ir.rule import Rule
 from hrmsearch.runtime import Training
-from hrmsearch_torch.rules import apply
+from hrmsearch_torch.rules import Plan, apply, scalar
 
 Array = NDArray[Any]
 Params = Mapping[str, torch.Tensor]
 Tensors = dict[str, torch.Tensor]
+#: a parameter with its gradient and slots, its weight decay, and its steps so far
+Moving = tuple[list[torch.Tensor], float, torch.Tensor]
 
 
 class Optimizer(Protocol):
@@ -40,10 +42,10 @@ class Optimizer(Protocol):
         ...
 
 
-def make(training: Training, params: Params) -> Optimizer:
-    """Return the optimiser of a rule: torch's own where it has the rule."""
+def make(training: Training, params: Params, *, optimize: bool = False) -> Optimizer:
+    """Return the optimiser of a rule: torch's own where it has the rule. optimize: compile any other."""
     fused = training.rule.kind == "adamw" and training.rule.slots == ("m", "v")
-    return FusedAdamW(training, params) if fused else ByRule(training, params)
+    return FusedAdamW(training, params) if fused else ByRule(training, params, optimize=optimize)
 
 
 class FusedAdamW:
@@ -93,27 +95,29 @@ def _on_device(lr: float | torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 class ByRule:
-    """Any rule, by its body."""
+    """Any rule, by its body. optimize: compile the moves of all parameters, which otherwise are operations apart."""
 
-    def __init__(self, training: Training, params: Params) -> None:
+    def __init__(self, training: Training, params: Params, *, optimize: bool = False) -> None:
         self._training = training
         self._params = params
+        self._plan = Plan(training.rule)
+        self._move: Callable[..., None] = torch.compile(_move) if optimize else _move
         self._slots: dict[str, list[torch.Tensor]] = {}
         self._counts: Tensors = {}
 
     @torch.no_grad()
     def step(self, lr: float | torch.Tensor) -> None:
         """Move every parameter that has a gradient."""
-        rule = self._training.rule
+        moving: list[Moving] = []
         for path, param in self._params.items():
             if param.grad is None:
                 continue
-            slots = self._slots.setdefault(path, [torch.zeros_like(param) for _ in rule.slots])
+            slots = self._slots.setdefault(path, [torch.zeros_like(param) for _ in self._training.rule.slots])
             count = self._counts.setdefault(path, param.new_zeros((), dtype=torch.float64)).add_(1.0)
-            scalars = (lr, self._training.decay.get(path, 0.0), count)
-            moved = apply(rule, [param, param.grad, *slots], scalars)
-            for held, new in zip([param, *slots], moved, strict=True):
-                held.copy_(new)
+            moving.append(([param, param.grad, *slots], self._training.decay.get(path, 0.0), count))
+        if moving:
+            # a number of its own at every step would be compiled for anew
+            self._move(self._plan, moving, scalar(lr, moving[0][-1].device))
 
     def slots(self) -> dict[str, tuple[int, list[torch.Tensor]]]:
         """Return the steps taken and the slots, by path."""
@@ -127,6 +131,13 @@ class ByRule:
     def forget(self) -> None:
         """Start anew."""
         self._counts, self._slots = {}, {}
+
+
+def _move(plan: Plan, moving: Sequence[Moving], lr: torch.Tensor) -> None:
+    for tensors, decay, count in moving:
+        param, _, *slots = tensors
+        for held, new in zip([param, *slots], apply(plan, tensors, (lr, decay, count)), strict=True):
+            held.copy_(new)
 
 
 def to_arrays(optimizer: Optimizer, rule: Rule) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from hrmsearch.passes.fold import fold as fold
 from hrmsearch.passes.forms import Target as Target
 from hrmsearch.passes.forms import forms as forms
 from hrmsearch.passes.fuse import fuse as fuse
+from hrmsearch.passes.join import join as join
 from hrmsearch.passes.phases import phased as phased
 from hrmsearch.passes.prune import prune as prune
 
@@ -23,7 +24,7 @@ DEFAULT: tuple[CompilerPass, ...] = (fold, cse, prune)
 
 def pipeline(target: Target) -> tuple[CompilerPass, ...]:
     """Return what a graph goes through on its way to a backend; `expand` is not in it, backends see composites."""
-    return (*DEFAULT, aimed(fuse, target), aimed(forms, target))
+    return (*DEFAULT, aimed(join, target), aimed(fuse, target), aimed(forms, target))
 
 
 def aimed(step: Callable[..., Graph], target: Target) -> CompilerPass:

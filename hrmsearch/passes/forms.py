@@ -44,12 +44,14 @@ class Target:
 
     backend: its name. device: the kind of device in small letters, such as `cpu` or `cuda`. offered: the forms of a
     linear scan that the backend has there; None for all that were measured. rows: how many there are in a batch.
+    optimize: whether a faster program is worth seconds of compiling and a source that is harder to read.
     """
 
     backend: str
     device: str = "cpu"
     offered: Collection[str] | None = None
     rows: int = ROWS
+    optimize: bool = False
 
     def sizes(self, graph: Graph) -> Mapping[str, int]:
         """Return the sizes that symbols are taken to have."""

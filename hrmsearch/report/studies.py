@@ -86,13 +86,13 @@ def ranking(results: StudyResults) -> Table | None:
 
 def _ranked(results: StudyResults, found: RunComparison, index: int, place: int) -> Sequence[str]:
     arm, summary = found.arms[index], found.comparison.arms[index]
-    best = [t for t in results.trials if t.item.kind == "search" and t.item.arm == arm.name]
-    chosen = next(t for t in best if t.item.number == results.finalists[arm.name].number)
+    search = [t for t in results.trials if t.item.kind == "search" and t.item.arm == arm.name]
+    chosen = [t.values[0] for t in search if t.item.number == results.finalists[arm.name].number and t.values]
     name = found.metric.name
     mean = (
         f"{len(summary.diverged)} diverged" if summary.mean is None else measured_spread(name, summary.mean, summary.sd)
     )
-    valid = metric(chosen.values[0]) if chosen.values else ""
+    valid = metric(chosen[0]) if chosen else ""
     others = {one.arm: one for one in found.comparison.differences}
     compared = _compared(others[arm.name], found) if arm.name in others else ("", "", "", "control")
     return str(place), arm.name, count(arm.first["budget"]["params"]), valid, mean, *compared

@@ -48,8 +48,9 @@ class StudyFolder:
     """A study as far as it went.
 
     file: `study.json`, with the SHA-256 of its bytes. objectives: `min` or `max` by metric on valid, the leading one
-    first. chosen: the number of the trial that valid chose, by arm. finalists: their runs on fresh seeds; None where
-    none is finished. others: runs of finalists without a result. why: there is no comparison, in the study's own words.
+    first. chosen: the number of the trial that valid chose, by arm; none without trials. finalists: their runs on fresh
+    seeds; None where none is finished. others: runs of finalists without a result. why: there is no comparison, in the
+    study's own words.
     """
 
     file: Path
@@ -117,7 +118,7 @@ def _read(folder: Path, file: Path, found: Mapping[str, Any]) -> StudyFolder:
         objectives=asked["objectives"],
         arms=arms,
         trials=[_trial(one) for one in found["trials"] if "seed" not in one],
-        chosen={arm: one["trial"] for arm, one in found["finalists"].items()},
+        chosen={arm: one["trial"] for arm, one in found["finalists"].items() if one["trial"] is not None},
         finalists=_compared(file, runs, others, leading),
         others=[one for left in others.values() for one in left],
         why=found["why"],

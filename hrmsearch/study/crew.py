@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,10 @@ _SHOWN: Final = 12
 
 @dataclass
 class Crew:
-    """So many workers that join a study. log: the folder that takes what they print."""
+    """So many workers that join a study. log: the folder that takes what they print.
+
+    places: environments that workers share out, in each of which one of several devices is seen.
+    """
 
     study: str
     storage: str
@@ -32,6 +36,7 @@ class Crew:
     size: int
     device: str | None = None
     grace: float | None = None
+    places: Sequence[Mapping[str, str]] = ({},)
     replaced: int = 0
     _running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict[int, subprocess.Popen[bytes]])
 
@@ -97,7 +102,7 @@ class Crew:
         options += ["--grace", str(self.grace)] if self.grace else []
         command = [sys.executable, "-m", "hrmsearch", "worker", self.study, *options]
         # not among the arguments, which every user of the host can read: a URL may hold a password
-        environment = {**one_thread(), STORAGE: self.storage}
+        environment = {**one_thread(), **self.places[number % len(self.places)], STORAGE: self.storage}
         with open(self._log(number), "ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 

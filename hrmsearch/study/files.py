@@ -115,9 +115,10 @@ class StudyFile(Part):
     """One comparison: its arms, the budget they share, the search, and what decides.
 
     arms: a spec each, by a path relative to this file or the name of a shipped one. search: spaces by dotted path, of
-    every arm or, below `arms.NAME`, of one. trials: per arm; every arm gets the same. seed: of the search, and of the
-    training of its trials. seeds: of the finalists, fresh and paired: how many, or which. set: values for every arm, or
-    below `arms.NAME` for one. prune: rungs on which trials may end early.
+    every arm or, below `arms.NAME`, of one. trials: per arm; every arm gets the same, and with 0 arms are compared as
+    they are written. seed: of the search, and of the training of its trials. seeds: of the finalists, fresh and paired:
+    how many, or which. set: values for every arm, or below `arms.NAME` for one. prune: rungs on which trials may end
+    early.
     """
 
     study: Name
@@ -128,7 +129,7 @@ class StudyFile(Part):
     match: Match | None = None
     search: dict[str, Space] = Field(default_factory=dict[str, Space])
     objectives: dict[str, Literal["min", "max"]] = Field(min_length=1, max_length=4)
-    trials: PositiveInt = 8
+    trials: NonNegativeInt = 8
     seed: NonNegativeInt = 0
     seeds: PositiveInt | tuple[NonNegativeInt, ...] = 5
     common: dict[str, Any] = Field(default_factory=dict[str, Any], alias="set")
@@ -154,6 +155,12 @@ class StudyFile(Part):
                 # 1, 1.0 and true are one value to the search
                 if choice in space[:i]:
                     raise FieldProblem(f"the choice {choice!r} occurs twice", "search", path, i)
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_tried(self) -> Self:
+        if self.search and not self.trials:
+            raise FieldProblem("a search needs trials; give a number of them, or leave out `search`", "trials")
         return self
 
     @model_validator(mode="after")

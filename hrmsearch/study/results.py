@@ -14,7 +14,7 @@ from hrmsearch.study.contract import Contract
 from hrmsearch.study.leases import holder_of
 from hrmsearch.study.outcomes import Outcome, outcome_of
 from hrmsearch.study.paths import assignment
-from hrmsearch.study.running import point_of
+from hrmsearch.study.running import finalist_of, point_of
 from hrmsearch.study.runs import RunArm, SeedRun
 from hrmsearch.train import manifest
 
@@ -54,10 +54,13 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """What valid chose in an arm. front: trials that no other one beats in every objective."""
+    """What valid chose in an arm, by the number of its trial; None for an arm as written, where there were no trials.
+
+    front: trials that no other one beats in every objective.
+    """
 
     arm: str
-    number: int
+    number: int | None
     point: Mapping[str, Any]
     front: tuple[int, ...]
     spec: str
@@ -119,12 +122,12 @@ def _trial(item: Item, trial: "FrozenTrial", contract: Contract) -> Trial:
 
 
 def _finalist(board: Board, name: str) -> Finalist | None:
-    best, contract = board.best(name), board.contract
-    if best is None:
+    point, best, contract = finalist_of(board, name), board.best(name), board.contract
+    if point is None:
         return None
-    arm = contract.arm(name)
-    point = point_of(arm, best)
-    spec = contract.candidate(arm, point).model_copy(update={"seeds": contract.file.fresh_seeds})
+    spec = contract.candidate(contract.arm(name), point).model_copy(update={"seeds": contract.file.fresh_seeds})
+    if best is None:
+        return Finalist(name, None, point, (), render(spec))
     fit = [t for t in board.searches[name].best_trials if all(value <= 0 for value in t.constraints.values())]
     return Finalist(name, best.number, point, tuple(trial.number for trial in fit), render(spec))
 

@@ -83,25 +83,25 @@ class Runner:
     def _final(self, item: Item) -> Outcome:
         from optuna import Trial
 
-        trial, best = Trial(self._board.finals, item.ident), self._board.best(item.arm)
+        trial, point = Trial(self._board.finals, item.ident), finalist_of(self._board, item.arm)
         trial.suggest_categorical("arm", [arm.name for arm in self._contract.arms])
         trial.suggest_categorical("seed", list(self._contract.file.fresh_seeds))
         found = self._lost(item)
         if found is None:
-            found = self._rerun(item, best) if best else Outcome(what="none", why="no trial of the arm came to an end")
+            nothing = Outcome(what="none", why="no trial of the arm came to an end")
+            found = nothing if point is None else self._rerun(item, point)
         self._tell(item, found, [_objective(found, next(iter(self._contract.file.objectives)))])
         return found
 
-    def _rerun(self, item: Item, best: "FrozenTrial") -> Outcome:
-        arm = self._contract.arm(item.arm)
-        values = point_of(arm, best)
+    def _rerun(self, item: Item, values: Mapping[str, Any]) -> Outcome:
+        arm, file = self._contract.arm(item.arm), self._contract.file
         assert item.seed is not None
         folder = Path("finalists") / item.arm / f"seed-{item.seed}"
 
         def make() -> Spec:
             return self._contract.candidate(arm, values)
 
-        candidate = Candidate(make, item.seed, self._folder / folder, is_final=True)
+        candidate = Candidate(make, item.seed, self._folder / folder, tuple(file.limits), is_final=True)
         return self._work(item, candidate).model_copy(update={"folder": str(folder)})
 
     # -- both --------------------------------------------------------------------------------------------------------
@@ -127,6 +127,14 @@ class Runner:
         except (UpdateFinishedTrialError, ValueError) as error:
             if not self._board.storage.get_trial(item.ident).state.is_finished():
                 raise error
+
+
+def finalist_of(board: Board, name: str) -> Mapping[str, Any] | None:
+    """Return the point of an arm that valid chose, or the arm as written where there was nothing to try; else None."""
+    if not board.contract.file.trials:
+        return {}
+    best = board.best(name)
+    return None if best is None else point_of(board.contract.arm(name), best)
 
 
 def point_of(arm: ArmPlan, trial: "FrozenTrial") -> dict[str, Any]:

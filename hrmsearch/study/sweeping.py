@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hrmsearch.errors import RunError
+from hrmsearch.runtime import SpreadsOut, load_backend
 from hrmsearch.study.board import Board, create
 from hrmsearch.study.contract import Contract
 from hrmsearch.study.crew import Crew
@@ -86,6 +87,9 @@ def sweep(contract: Contract, options: SweepOptions, observer: Observer) -> Stud
 def _run(board: Board, options: SweepOptions, observer: Observer) -> None:
     contract = board.contract
     crew = Crew(contract.name, options.url, options.folder, options.folder / "workers", options.workers)
+    backend = load_backend(contract.backend)
+    if isinstance(backend, SpreadsOut):
+        crew.places = backend.places(contract.device)
     watch = _Watch(board, options.workers, observer)
     with listening() as wish:
         crew.start()

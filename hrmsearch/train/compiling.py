@@ -33,7 +33,7 @@ def options_for(
 
 def prepared_for(spec: Spec, graph: Graph, options: RunOptions) -> Graph:
     """Return the graph that `compile_for` gives to the backend; `graph.ir` of a run holds it."""
-    return prepared(graph, options.backend, options.device, spec.train.batch)
+    return prepared(graph, options.backend, options.device, spec.train.batch, optimize=options.optimize)
 
 
 def source_for(spec: Spec, graph: Graph, options: RunOptions) -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from hrmsearch.errors import RunError
+from hrmsearch.errors import RunError, SpecError
 from hrmsearch.spec.model import Spec
 from hrmsearch.study.board import create, join
 from hrmsearch.study.contract import contract
 from hrmsearch.study.outcomes import Outcome, outcome_of
+from hrmsearch.study.results import gather
 from hrmsearch.study.rungs import goes_on
 from hrmsearch.study.storage import open_storage, shown
 from hrmsearch.study.training import Trains
@@ -33,6 +34,32 @@ def test_every_arm_gets_its_trials_and_every_finalist_the_fresh_seeds(tmp_path: 
     assert {c.seed for i, c, _ in work.seen if i.kind == "search"} == {0}
     assert all(trial.state == TrialState.COMPLETE for _, trial in board.items())
     assert board.is_finished()
+
+
+def test_without_trials_arms_are_compared_as_they_are_written(tmp_path: Path) -> None:
+    work = Pretends(bowl)
+    study = tiny_study(tmp_path, "trials=0", "search={}", "seeds=2", "arms.b.train.optimizer.lr=0.9")
+    board = board_of(study, tmp_path)
+    ended = work_through(board, work, tmp_path)
+    assert {(i.name, spec.train.optimizer.lr) for i, _, spec in work.seen} == {
+        *(("a-seed-1", 1e-3), ("a-seed-2", 1e-3)),
+        *(("b-seed-1", 0.9), ("b-seed-2", 0.9)),
+    }
+    assert len(ended) == 4
+    found = gather(board)
+    assert {arm: (one.number, one.point) for arm, one in found.finalists.items()} == {"a": (None, {}), "b": (None, {})}
+
+
+def test_without_trials_limits_are_kept_all_the_same(tmp_path: Path) -> None:
+    work = Trains(Workshop(RunOptions(out=tmp_path)), Wish())
+    study = tiny_study(tmp_path, "trials=0", "search={}", "seeds=1", "constraints=['params <= 5']")
+    ended = work_through(board_of(study, tmp_path), work, tmp_path)
+    assert {outcome.what for _, outcome in ended} == {"over_budget"}
+
+
+def test_a_search_without_trials_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="a search needs trials"):
+        tiny_study(tmp_path, "trials=0")
 
 
 def test_the_first_trial_of_an_arm_is_the_arm_as_written(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ graph's types into it and back.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -70,9 +71,14 @@ class Scan:
         return given
 
     def __call__(self, *operands: Tensor) -> Any:
-        """Return the results."""
+        """Return the results, those in the run's precision in the format that operands in it came in."""
         *results, _ = self.op(*self.arranged(*operands))
         found = [restored(x, port) for x, port in zip(results, self._results, strict=True)]
+        given = [x.dtype for x, port in zip(operands, self._ports, strict=True) if port.type.dtype == DType.COMPUTE]
+        if given:
+            narrow = reduce(torch.promote_types, given)
+            compute = [port.type.dtype == DType.COMPUTE for port in self._results]
+            found = [x.to(narrow) if is_compute else x for x, is_compute in zip(found, compute, strict=True)]
         return found[0] if len(found) == 1 else tuple(found)
 
 
