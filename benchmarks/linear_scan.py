@@ -55,7 +55,7 @@ LEVELS = {"cpu": ((16, 64, 64), (16, 1024, 256), (16, 4096, 64))}
 LEVELS_CUDA = ((16, 64, 64), (16, 4096, 128), (64, 2048, 1024), (16, 4096, 1024), (16, 1024, 1024))
 GATED = ((16, 4096, 1024),)
 SIZES = ((1, 64, 64), (16, 16, 64), (16, 64, 64), (16, 64, 256), (16, 256, 128), (16, 1024, 64), (4, 4096, 64))
-WIDE = ((64, 64, 256), (16, 1024, 256), (16, 4096, 256), (64, 1024, 1024))
+SIZES_CUDA = ((16, 64, 64), (16, 1024, 64), (16, 1024, 256), (64, 1024, 1024))
 QUICK = ((16, 64, 64), (16, 512, 64))
 #: steps up to which a launch or more for each says anything on CUDA
 LAUNCHES = 1024
@@ -195,12 +195,12 @@ class Bare:
 
 
 def bare(device: str, *, quick: bool) -> Iterator[Bare]:
-    sizes = QUICK if quick else (*SIZES, *(WIDE if device != "cpu" else ()))
+    sizes = QUICK if quick else SIZES if device == "cpu" else SIZES_CUDA
     for mix in (1, 2) if quick else (1, 2, 4):
         for varying in (False, True):
             for rows, tokens, channels in sizes:
                 # entries of the operands, so that the largest of them is a few hundred megabytes
-                if rows * tokens * channels * mix * (mix if varying else 1) <= (2**23 if device == "cpu" else 2**27):
+                if rows * tokens * channels * mix * (mix if varying else 1) <= (2**23 if device == "cpu" else 2**28):
                     yield Bare(rows, tokens, channels, mix, varying)
 
 
