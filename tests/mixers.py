@@ -46,8 +46,7 @@ class Alone:
     @cached_property
     def modules(self) -> Mapping[str, ModuleType]:
         """What torch runs when gradients are asked for, by engine."""
-        fast = load_source(emit(self.fused), "alone", setting="kernels")
-        kernels.install(fast, self.fused, "cpu")
+        fast = kernels.loaded(emit(self.fused), self.fused, "cpu")
         return {"torch": load_source(emit(self.graph), "alone"), "kernels": fast}
 
     def params(self, seed: int, scale: float = 1.0) -> dict[str, Array]:

@@ -95,9 +95,7 @@ class TorchExecutable(ParamFiles):
         """Return the emitted file as a module, its recurrences run by kernels where the device has them."""
         if not (self.options.kernels and kernels.available(self.device.type)):
             return load_source(self.source, self.graph.name)
-        module = load_source(self.source, self.graph.name, setting=f"kernels on {self.device.type}")
-        kernels.install(module, self.graph, self.device.type)
-        return module
+        return kernels.loaded(self.source, self.graph, self.device.type)
 
     def _by_path(self) -> tuple[Parameters, Parameters]:
         """Return the parameters, and what the module computes with instead: copies of them where precision is less."""

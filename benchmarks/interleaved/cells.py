@@ -48,9 +48,7 @@ def by_kernel(graph: Graph, device: str) -> dict[str, Form]:
     if not kernels.available(device):
         return {}
     fused = verify(fuse(graph))
-    module = load_source(emit(fused), graph.name, setting=f"kernels on {device}")
-    kernels.install(module, fused, device)
-    return {"kernel": _called(module.Model())}
+    return {"kernel": _called(kernels.loaded(emit(fused), fused, device).Model())}
 
 
 def _called(model: torch.nn.Module) -> Form:

@@ -22,11 +22,13 @@ from hrmsearch.errors import BackendError
 from hrmsearch.ir import Builder, DType, Graph, Type, Value
 from hrmsearch.ir.ops.elementwise import UNARY
 from hrmsearch.lowering import lower
+from hrmsearch.passes import fuse
 from hrmsearch.recurrence import describe
 from hrmsearch.runtime import Options, Pass, compile
 from hrmsearch.spec.load import loads
+from hrmsearch.testing.examples import Example, example_graph
 from hrmsearch_reference import Backend as Reference
-from hrmsearch_torch import TorchExecutable, emit
+from hrmsearch_torch import TorchExecutable, emit, kernels
 from hrmsearch_torch.kernels import Scan, compiler
 from tests.mixers import streamed
 from tests.property.test_mixers import LANES, MIXERS
@@ -351,3 +353,18 @@ def test_functions_of_infinities_and_nan_are_those_of_torch() -> None:
     x = torch.tensor([float("inf"), float("-inf"), float("nan"), 0.0, -0.0, -1.0, 3e38, -3e38, 1e-45])
     for kind, got in evaluated(x).items():
         torch.testing.assert_close(got, by_torch(kind, x), equal_nan=True, msg=lambda m, kind=kind: f"{kind}: {m}")
+
+
+def test_graphs_of_one_source_have_kernels_of_their_own_sizes() -> None:
+    found: list[list[int]] = []
+    for width in (2, 4):
+        types = (f"compute[D:3, N:{width}, M:{width}]", f"compute[B, T, D:3, N:{width}]", f"compute[B, D:3, N:{width}]")
+        graph = fuse(example_graph(Example("linear_scan", types, {"axis": "T", "mix": ["N", "M"], "form": None})))
+        model = kernels.loaded(emit(graph), graph, "cpu").Model()
+        a, x, start = (
+            torch.rand(*shape, requires_grad=True) for shape in ((3, width, width), (2, 5, 3, width), (2, 3, width))
+        )
+        outputs, _ = model(a, x, start)
+        (gradient,) = torch.autograd.grad(sum(y.sum() for y in outputs.values()), [a])
+        found.append([*gradient.shape])
+    assert found == [[3, 2, 2], [3, 4, 4]]

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import torch
 
+from hrmsearch.emission import load_source
 from hrmsearch.errors import BackendError
 from hrmsearch.ir.graph import Graph
 from hrmsearch.recurrence import NoRecurrence, describe
@@ -16,6 +17,21 @@ from hrmsearch_torch.kernels.ops import Scan
 
 #: what a module has whose methods were replaced
 _INSTALLED = "__kernels__"
+
+
+def loaded(source: str, graph: Graph, device: str) -> ModuleType:
+    """Return a graph's emitted source as a module, a kind of device's kernels in place of methods that are recurrences.
+
+    A source does not tell every size that its kernels are made for, so graphs of one source may have modules apart.
+    """
+    found = {at: scan for at, scan in scans(graph).items() if scan.runs_on(device)}
+    names = ", ".join(scan.name for scan in found.values())
+    module = load_source(source, graph.name, setting=f"kernels on {device}: {names}")
+    if not hasattr(module, _INSTALLED):  # the same source is loaded once in a process
+        for (owner, method), scan in found.items():
+            setattr(getattr(module, owner), method, staticmethod(scan))
+        setattr(module, _INSTALLED, True)
+    return module
 
 
 def available(device: str) -> bool:
@@ -34,16 +50,6 @@ def scans(graph: Graph) -> dict[tuple[str, str], Scan]:
         except NoRecurrence:
             continue
     return found
-
-
-def install(module: ModuleType, graph: Graph, device: str) -> None:
-    """Put a kind of device's kernels in place of the methods that are recurrences; they mean the same."""
-    if hasattr(module, _INSTALLED):  # the same source is loaded once in a process
-        return
-    for (owner, method), scan in scans(graph).items():
-        if scan.runs_on(device):
-            setattr(getattr(module, owner), method, staticmethod(scan))
-    setattr(module, _INSTALLED, True)
 
 
 def printed(graph: Graph, options: Options) -> str:
