@@ -109,6 +109,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {
         "lines": [{key: value for key, value in line.items() if key != "seconds"} for line in lines],
         "metrics": manifest["metrics"],
+        "halted": manifest.get("halted"),
         "status": manifest["status"],
         "weights": (folder / "model.safetensors").read_bytes(),
         "files": sorted(path.name for path in folder.iterdir()),

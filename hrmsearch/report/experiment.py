@@ -10,6 +10,7 @@ from hrmsearch.report.diagnostics import tally
 from hrmsearch.report.differences import differences
 from hrmsearch.report.document import Document, Findings, Item, Section, Text, anchor, listed
 from hrmsearch.report.evidence import LeftOut
+from hrmsearch.report.halting import halting_picture, halting_table
 from hrmsearch.report.numbers import measured, measured_spread
 from hrmsearch.report.plots import best_control, best_on_valid, of_learning, of_scores, scored_split
 from hrmsearch.report.probed import of_probes
@@ -86,11 +87,13 @@ def results_section(compared: Compared, control: str | None, *, figures: bool) -
     """Return the part on one data set: scores, differences, and how scores came about."""
     here = [spec.label for spec in compared.specs]
     scores = replace(specs_table(compared.summaries), title="scores, mean ± sd over seeds")
-    tables = [scores, telemetry_table(compared.summaries)]
+    tables = [scores, telemetry_table(compared.summaries), halting_table(compared.summaries)]
     found: list[Item] = [table for table in tables if table is not None]
     found += of_scores(compared) if figures else []
     found += differences(compared, control if control in here else None, figures=figures)
-    found += [*of_learning(compared), *of_steps(compared), *of_probes(compared)] if figures else []
+    if figures:
+        halted = halting_picture(f"{anchor(compared.corpus)}-halted", compared.summaries)
+        found += [*of_learning(compared), *halted, *of_steps(compared), *of_probes(compared)]
     if any(not one.lines for spec in compared.specs for one in spec.seeds):
         found.append(Text("Runs of which only the manifest was kept have no learning curves."))
     return Section(f"Results on {compared.corpus}", f"results-{anchor(compared.corpus)}", found)

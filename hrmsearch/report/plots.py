@@ -20,6 +20,7 @@ _READINGS = {
     "energy": "The energy of a level is the sum of z² over the width, as a mean over tokens and windows.",
     "ponder": "Ponder counts the ticks that a model took, as a mean over windows.",
     "passes": "Counted are the passes that a row took until it halted, as a mean over windows.",
+    "halted": "The share of rows that halted after this very pass.",
 }
 
 

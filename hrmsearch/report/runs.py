@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from hrmsearch.report.evidence import Evidence, LeftOut
+from hrmsearch.report.halting import halting_table
 from hrmsearch.report.results import specs_table, telemetry_table
 from hrmsearch.report.table import Table
 from hrmsearch.tasks.base import Control
@@ -79,9 +80,10 @@ def compare(found: Iterable[Evidence], others: Sequence[LeftOut] = ()) -> list[C
 
 
 def tables(compared: Sequence[Compared]) -> list[Table]:
-    """Return a table per data set, with a row per spec, each followed by one of telemetry where models tell any."""
-    made = ((specs_table(one.summaries), telemetry_table(one.summaries)) for one in compared)
-    return [table for pair in made for table in pair if table]
+    """Return a table per data set, with a row per spec, each followed by those of telemetry and of halting, if any."""
+    kinds = (specs_table, telemetry_table, halting_table)
+    made = (kind(one.summaries) for one in compared for kind in kinds)
+    return [table for table in made if table]
 
 
 def _by_spec(found: Iterable[Evidence]) -> Iterator[list[Evidence]]:

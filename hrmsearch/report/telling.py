@@ -1,8 +1,7 @@
-"""Pictures of what models told step by step: curves, the carry over ticks, and after how many passes rows halted."""
+"""Pictures of what models told step by step: curves, and the carry over ticks."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hrmsearch.ir import TELEMETRY
@@ -10,10 +9,9 @@ from hrmsearch.report.document import anchor
 from hrmsearch.report.evidence import Evidence
 from hrmsearch.report.figures import Picture
 from hrmsearch.report.figures.bands import Series, band_chart
-from hrmsearch.report.figures.histogram import histogram
 from hrmsearch.report.figures.raster import raster
 from hrmsearch.report.runs import Compared
-from hrmsearch.train.readings import HALTED, STEP
+from hrmsearch.train.readings import STEP
 
 _TICK = re.compile(r"(?P<level>.*norm_[A-Za-z]\w*)_(?P<tick>\d+)")
 
@@ -21,14 +19,14 @@ _TICK = re.compile(r"(?P<level>.*norm_[A-Za-z]\w*)_(?P<tick>\d+)")
 def of_steps(compared: Compared) -> list[Picture]:
     """Return pictures of the telemetry that training logged; none where no spec asked for any."""
     prefix = f"{anchor(compared.corpus)}-step"
-    return [*_halted(prefix, compared), *_rasters(prefix, compared), *_curves(prefix, compared)]
+    return [*_rasters(prefix, compared), *_curves(prefix, compared)]
 
 
 def _curves(prefix: str, compared: Compared) -> Iterator[Picture]:
     """Yield each reading over the steps of training."""
     for name in _names(compared):
         reading = name.removeprefix(TELEMETRY)
-        if name.startswith(HALTED) or _TICK.fullmatch(reading):
+        if _TICK.fullmatch(reading):
             continue
         series = [
             Series(spec.label, number, {one.seed: found for one in spec.seeds if (found := _by_step(one, name))})
@@ -54,25 +52,6 @@ def _rasters(prefix: str, compared: Compared) -> Iterator[Picture]:
             file, title = f"{prefix}-{anchor(spec.label)}-{anchor(level)}", f"{level} over ticks, {spec.label}"
             value = f"the norm of the level, a mean over rows; seed {one.seed}, last pass"
             yield raster(file, title, lines, x="tick", y="step", value=value)
-
-
-def _halted(prefix: str, compared: Compared) -> Iterator[Picture]:
-    """Yield after how many passes rows halted, over all steps that were logged."""
-    found = [(spec.label, number, _passes(spec.seeds)) for number, spec in enumerate(compared.specs)]
-    counted = [(label, number, dict(sorted(passes.items()))) for label, number, passes in found if passes]
-    if counted:
-        caption = "Bars are shares of the rows that halted in the steps that were logged, of all seeds."
-        title, y = "passes that rows took, train", "share of rows, %"
-        yield histogram(f"{prefix}-halted", title, counted, x="passes", y=y, caption=caption)
-
-
-def _passes(seeds: Sequence[Evidence]) -> Counter[int]:
-    found = Counter[int]()
-    for one in seeds:
-        for line in _lines(one):
-            counts = {name.removeprefix(HALTED): n for name, n in line.items() if name.startswith(HALTED)}
-            found.update({int(passes): n for passes, n in counts.items()})
-    return found
 
 
 def _names(compared: Compared) -> list[str]:

@@ -14,6 +14,8 @@ Flags = NDArray[np.bool_]
 Q_HALT, Q_CONTINUE = "q_halt", "q_continue"
 #: the outputs that training with halting heeds: what decides, and whether a row is right
 HEEDED = (Q_HALT, Q_CONTINUE, "right")
+#: in the lines of `metrics.jsonl` on training: how many rows halted after so many passes
+HALTED_AFTER = "halted_after_"
 #: the input that tells which rows are in their last possible pass
 FINAL = "final"
 
@@ -72,6 +74,11 @@ class RollingBatch:
         """Note which rows halt by what a pass gave; step: its number, which draws the exploration."""
         least = least_passes(self._halt, self._most, Words(*self._key, "explore", step), len(self.halted))
         self.halted = halts(outputs, self.passes, self._most, least)
+
+    @property
+    def counts(self) -> Array:
+        """How many rows halt now after one pass, two, and so on up to the most."""
+        return np.bincount(self.passes[self.halted] - 1, minlength=self._most)
 
     def snapshot(self) -> dict[str, Array]:
         """Return all that the next passes depend on, except where `take` is."""

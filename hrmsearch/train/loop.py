@@ -13,6 +13,7 @@ from hrmsearch.tasks.loaders import train_batches
 from hrmsearch.train import metrics
 from hrmsearch.train.checkpoint import Checkpoint
 from hrmsearch.train.compiling import optimizer_of
+from hrmsearch.train.halting import HALTED_AFTER
 from hrmsearch.train.interrupting import Interrupted, Wish
 from hrmsearch.train.job import Job
 from hrmsearch.train.metrics import MetricsFile
@@ -143,10 +144,9 @@ class Trainer:
         """Train on one pass of every row; rows that halt take new windows."""
         assert self._rolling is not None
         p = self.progress
-        loss, passes, right = self._rolling.step(p.step, self._updated)
-        self._readings.take(p, self._metrics, passes)
+        loss, halted, right = self._rolling.step(p.step, self._updated)
         p.add_batch([loss], self._job.plan.batch, 1)
-        p.add_halted(passes, right)
+        p.add_halted(halted, right)
 
     def _timed(self, work: Callable[[], None]) -> None:
         """Train a little, and write a checkpoint if it is time."""
@@ -176,8 +176,7 @@ class Trainer:
         total = self._job.plan.steps
         event = Step(self._job.seed, p.step, total, p.epoch + 1, update.loss, update.lr, update.grad_norm, p.seconds)
         self._watcher.step(event)
-        if self._rolling is None:
-            self._readings.take(p, self._metrics)
+        self._readings.take(p, self._metrics)
 
     def _check(self, loss: float, number: int) -> None:
         p = self.progress
@@ -232,8 +231,10 @@ class Trainer:
         p = self.progress
         self._readings.write(self._metrics)
         more = {"lr": p.lr, "grad_norm": p.norms / p.updates, "seconds": p.seconds}
-        if p.halted:
-            more |= {"halted": p.halted, "passes": p.halted_passes / p.halted, "right": p.halted_right / p.halted}
+        if rows := sum(p.halted):
+            passes = sum(number * count for number, count in enumerate(p.halted, 1))
+            more |= {"halted": rows, "passes": passes / rows, "right": p.halted_right / rows}
+            more |= {f"{HALTED_AFTER}{number}": count for number, count in enumerate(p.halted, 1)}
         lines = [metrics.record(p.step, p.epoch + 1, "train", found, **more) for found in train]
         lines += [metrics.record(p.step, p.epoch + 1, "valid", found) for found in valid]
         self._metrics.append(lines)

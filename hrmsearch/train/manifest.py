@@ -62,6 +62,7 @@ def describe(job: Job) -> dict[str, Any]:
 def results(job: Job, progress: Progress, tested: Mapping[str, Sequence[Score]]) -> dict[str, Any]:
     """Return what a finished run adds to its manifest; tested: the scores on splits that chose nothing."""
     seconds = progress.epoch_seconds
+    halted = {"halted": progress.all_halted} if job.plan.graph.nest.halt is not None else {}
     return {
         "status": FINISHED,
         "metrics": {
@@ -72,6 +73,7 @@ def results(job: Job, progress: Progress, tested: Mapping[str, Sequence[Score]])
             **{split: [score.record() for score in passes] for split, passes in tested.items()},
         },
         "controls": [asdict(control) for control in job.plan.controls],
+        **halted,
         "seconds_per_epoch": math.fsum(seconds) / len(seconds),
     }
 

@@ -15,9 +15,9 @@ class Progress:
 
     epoch: epochs done. batch: batches of the next epoch done. step: optimiser steps done. first_loss: of the first
     pass of all, which tells a runaway loss. losses: by pass, summed over the rows of this epoch. norms: gradient norms,
-    summed over its `updates`. lr: of the last step. seconds: of training in this epoch. halted: rows that halted in
-    this epoch, with the passes they took and how many were right. best: records of the
-    validation scores by pass at `best_epoch`, which counts from 1.
+    summed over its `updates`. lr: of the last step. seconds: of training in this epoch. halted: how many rows halted in
+    this epoch after one pass, two, and so on, of which `halted_right` were right; all_halted: in all epochs. best:
+    records of the validation scores by pass at `best_epoch`, which counts from 1.
     """
 
     epoch: int = 0
@@ -31,9 +31,9 @@ class Progress:
     lr: float = 0.0
     seconds: float = 0.0
     epoch_seconds: list[float] = field(default_factory=list[float])
-    halted: int = 0
-    halted_passes: int = 0
+    halted: list[int] = field(default_factory=list[int])
     halted_right: int = 0
+    all_halted: list[int] = field(default_factory=list[int])
     best: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     best_epoch: int = 0
     best_step: int = 0
@@ -45,10 +45,9 @@ class Progress:
         self.rows += rows
         self.batch += batches
 
-    def add_halted(self, passes: Sequence[int], right: int) -> None:
-        """Count rows that halted after so many passes each, of which some were right."""
-        self.halted += len(passes)
-        self.halted_passes += sum(passes)
+    def add_halted(self, counts: Sequence[int], right: int) -> None:
+        """Count rows that halted, so many after each pass from 1 on, of which some were right."""
+        self.halted, self.all_halted = _sums(self.halted, counts), _sums(self.all_halted, counts)
         self.halted_right += right
 
     def train_losses(self) -> list[float]:
@@ -75,7 +74,7 @@ class Progress:
         self.epoch_seconds.append(self.seconds)
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses, self.rows, self.norms, self.updates, self.seconds = [], 0, 0.0, 0, 0.0
-        self.halted, self.halted_passes, self.halted_right = 0, 0, 0
+        self.halted, self.halted_right = [], 0
 
     def record(self) -> dict[str, Any]:
         """Return the progress as JSON values, which keep every bit of a float."""
@@ -87,3 +86,8 @@ class Progress:
         if set(record) != {f.name for f in fields(cls)}:
             raise RunError("the progress it holds is of another version of hrmsearch")
         return cls(**record)
+
+
+def _sums(counts: Sequence[int], more: Sequence[int]) -> list[int]:
+    """Return counts by pass with further ones added; there are none yet at the start."""
+    return [before + now for before, now in zip(counts or [0] * len(more), more, strict=True)]

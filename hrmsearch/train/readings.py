@@ -1,10 +1,7 @@
 """What a model told while it trained, on its way to `metrics.jsonl`: a line per pass of every so-many-th step."""
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
-from hrmsearch.ir import TELEMETRY
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.metrics import MetricsFile
 from hrmsearch.train.progress import Progress
@@ -12,8 +9,6 @@ from hrmsearch.train.stepping import Stepper
 
 #: the `split` of these lines: they are of the rows of one optimiser step
 STEP: Final = "step"
-#: how many rows halted after so many passes, in one step
-HALTED: Final = f"{TELEMETRY}nest.halted_after_"
 #: lines wait until there are so many, or a checkpoint confirms them: a wait for the disk costs more than a small step
 _MOST: Final = 1000
 
@@ -26,14 +21,13 @@ class Readings:
         self._stepper = stepper
         self._lines: list[dict[str, Any]] = []
 
-    def take(self, progress: Progress, file: MetricsFile, halted: Sequence[int] = ()) -> None:
-        """Note what the step that was just taken told, if it is due. halted: passes of the rows that halted in it."""
+    def take(self, progress: Progress, file: MetricsFile) -> None:
+        """Note what the step that was just taken told, if it is due."""
         if not self._every or progress.step % self._every:
             return
         for number, told in self._stepper.readings().items():
-            ended = {f"{HALTED}{passes}": count for passes, count in sorted(Counter(halted).items())}
             place = {"step": progress.step, "epoch": progress.epoch + 1, "pass": number, "split": STEP}
-            self._lines.append({**place, **told, **ended})
+            self._lines.append({**place, **told})
         if len(self._lines) >= _MOST:
             self.write(file)
 

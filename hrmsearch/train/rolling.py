@@ -21,15 +21,15 @@ class Rolling:
         self._batch = RollingBatch(plan.graph.nest, plan.batch, self._samples.take, job.seed)
 
     def step(self, number: int, updated: Callable[[Update], None]) -> tuple[float, list[int], int]:
-        """Take a step, by its number; return the loss, the passes of rows that halt now, and how many are right.
+        """Take a step, by its number; return the loss, how many rows halt now after each pass, and how many are right.
 
         Hears of the update.
         """
         call = self._batch.next()
         loss, told = self._stepper.roll(call, updated)
         self._batch.heed(told, number)
-        halted = self._batch.halted
-        return loss, self._batch.passes[halted].tolist(), int(np.count_nonzero(told["right"][halted] > 0.5))
+        right = told["right"][self._batch.halted] > 0.5
+        return loss, self._batch.counts.tolist(), int(np.count_nonzero(right))
 
     def snapshot(self) -> dict[str, Array]:
         """Return the rows and where their samples come from next."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,7 +61,8 @@ class SeedResult:
 
     scores: by split and pass. `valid` is of the best epoch, which it chose; the others, `test` among them, are the same
     parameters on data that chose nothing. epochs: trained, counting those after the best. accepted: codes of
-    diagnostics that stand because the spec accepts them.
+    diagnostics that stand because the spec accepts them. halted: how many rows halted in all of training after one
+    pass, two, and so on; none where rows do not halt one by one.
     """
 
     name: str
@@ -75,6 +77,7 @@ class SeedResult:
     controls: tuple[Control, ...]
     seconds_per_epoch: float
     accepted: tuple[str, ...] = ()
+    halted: tuple[int, ...] = ()
 
     @property
     def valid(self) -> tuple[Score, ...]:
@@ -117,6 +120,7 @@ class SeedResult:
                 controls=tuple(Control(**control) for control in manifest["controls"]),
                 seconds_per_epoch=manifest["seconds_per_epoch"],
                 accepted=tuple(sorted({d["code"] for d in manifest["diagnostics"] if d["accepted"]})),
+                halted=tuple(manifest.get("halted", ())),
             )
         except (KeyError, TypeError) as error:
             raise RunError(f"{run_dir}: the manifest is unfinished or foreign ({error!r})") from error
@@ -145,7 +149,7 @@ class Summary:
 
     metrics: `metrics[split][pass - 1][metric]` for `loss` and those of the task. telemetry: in the same way, what the
     model told of itself. best_epoch: over seeds. controls: what is achieved on the same data without a neural model.
-    accepted: codes of diagnostics that the spec accepts.
+    accepted: codes of diagnostics that the spec accepts. halted: rows that halted in training by pass, of all seeds.
     """
 
     name: str
@@ -158,6 +162,7 @@ class Summary:
     seconds_per_epoch: Spread
     controls: tuple[Control, ...]
     accepted: tuple[str, ...] = ()
+    halted: tuple[int, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the summary as JSON values."""
@@ -184,6 +189,7 @@ def summarise(results: Sequence[SeedResult]) -> Summary:
         seconds_per_epoch=Spread.of([result.seconds_per_epoch for result in results]),
         controls=first.controls,
         accepted=first.accepted,
+        halted=tuple(map(sum, zip_longest(*(result.halted for result in results), fillvalue=0))),
     )
 
 

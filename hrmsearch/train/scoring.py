@@ -16,8 +16,9 @@ from hrmsearch.train.kept import begun
 from hrmsearch.train.nest import fitting, passes, rows_of
 from hrmsearch.train.scores import Score
 
-#: how many passes rows took, where they are scored as they halt
+#: where rows are scored as they halt: how many passes they took so far, and the share that halted after this very pass
 PASSES: Final = f"{TELEMETRY}nest.passes"
+HALTED: Final = f"{TELEMETRY}nest.halted"
 
 
 def score(
@@ -64,7 +65,7 @@ class _Pass:
         self.tally = Tally(task.vocabulary)
         self.told = {name: 0.0 for name in graph.outputs if name.startswith(TELEMETRY)}
         if graph.nest.halt is not None and graph.nest.halt.scored == "halt":
-            self.told[PASSES] = 0.0
+            self.told |= {PASSES: 0.0, HALTED: 0.0}
         self.windows = 0
         self.said: list[Array] = []
 
@@ -108,9 +109,10 @@ class _Kept:
             done = self._done.reshape(-1, *[1] * (outputs[name].ndim - 1))
             merged[name] = np.where(done, self._said[name], outputs[name])
         self._passes += ~self._done
-        self._done |= halts(outputs, self._passes, self._most)
+        now = ~self._done & halts(outputs, self._passes, self._most)
+        self._done |= now
         self._said = merged
-        return {**merged, PASSES: self._passes}
+        return {**merged, PASSES: self._passes, HALTED: now}
 
 
 def _sum(outputs: Mapping[str, Array], name: str) -> float:

@@ -22,10 +22,11 @@ from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.loaders import order
 from hrmsearch.tasks.words import Words
 from hrmsearch.testing.inputs import random_inputs
-from hrmsearch.train.halting import RollingBatch, halts, least_passes
+from hrmsearch.train import RunOptions, SeedResult, Silent, manifest, metrics, run, summarise
+from hrmsearch.train.halting import HALTED_AFTER, RollingBatch, halts, least_passes
 from hrmsearch.train.job import task_of
 from hrmsearch.train.samples import Samples
-from hrmsearch.train.scoring import PASSES, score
+from hrmsearch.train.scoring import HALTED, PASSES, score
 from tests.backends import QUICK, usable
 from tests.training import Stopping, outcome, train
 
@@ -150,6 +151,20 @@ def test_a_rolling_batch_deals_every_sample_once_a_round_and_in_order(
             assert puzzle in first[tokens.tobytes()], "a sample keeps the number of its puzzle"
 
 
+@given(rows=st.integers(1, 5), most=st.integers(1, 4), seed=st.integers(0, 99))
+def test_rows_that_halt_are_counted_once_by_the_passes_they_took(rows: int, most: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    batch = RollingBatch(Nest(most, halt=Halt(0.3)), rows, lambda n: {"tokens": np.zeros((n, 1), np.int32)}, seed)
+    taken = np.zeros(rows, int)
+    for step in range(8):
+        batch.next()
+        taken += 1
+        batch.heed({"q_halt": rng.normal(size=rows)}, step)
+        assert batch.counts.tolist() == [int((batch.halted & (taken == i + 1)).sum()) for i in range(most)]
+        assert batch.counts.sum() == batch.halted.sum(), "no step lies outside of 1 to the most"
+        taken[batch.halted] = 0
+
+
 @given(cut=st.integers(0, 6), seed=st.integers(0, 99))
 def test_a_restored_batch_goes_on_as_if_it_had_never_stopped(cut: int, seed: int) -> None:
     data = task_of(halting()).load()
@@ -158,7 +173,7 @@ def test_a_restored_batch_goes_on_as_if_it_had_never_stopped(cut: int, seed: int
         samples = Samples(data, seed, {"tokens", "targets"})
         return samples, RollingBatch(Nest(3, halt=Halt(0.5, True)), 3, samples.take, seed)
 
-    def run(samples: Samples, batch: RollingBatch, steps: range) -> list[bytes]:
+    def rolled(samples: Samples, batch: RollingBatch, steps: range) -> list[bytes]:
         del samples
         found: list[bytes] = []
         for step in steps:
@@ -167,13 +182,13 @@ def test_a_restored_batch_goes_on_as_if_it_had_never_stopped(cut: int, seed: int
             batch.heed({"q_halt": np.random.default_rng(step).normal(size=3)}, step)
         return found
 
-    whole = run(*begun(), range(8))
+    whole = rolled(*begun(), range(8))
     samples, batch = begun()
-    head = run(samples, batch, range(cut))
+    head = rolled(samples, batch, range(cut))
     others, other = begun()
     others.restore(samples.snapshot())
     other.restore(batch.snapshot())
-    assert head + run(others, other, range(cut, 8)) == whole
+    assert head + rolled(others, other, range(cut, 8)) == whole
 
 
 # -- the model ---------------------------------------------------------------------------------------------------------
@@ -254,7 +269,7 @@ def test_rows_scored_as_they_halt_keep_what_they_said_then() -> None:
     scores = score(executable, split, task, batch=len(split))
     inputs = {name: array for name, array in split.rows(slice(None)).items() if name in graph.inputs}
     carry, done = executable.init_carry(len(split), 5), np.zeros(len(split), bool)
-    said, taken = np.zeros(len(split)), np.zeros(len(split))
+    said, taken, halted = np.zeros(len(split)), np.zeros(len(split)), 0
     for i, found in enumerate(scores):
         outputs, carry = executable.forward(Pass(inputs, 3 if i == 0 else 1), carry)
         said = np.where(done, said, outputs["nll"])
@@ -262,6 +277,9 @@ def test_rows_scored_as_they_halt_keep_what_they_said_then() -> None:
         done |= (outputs["q_halt"] > outputs["q_continue"]) | (i == 3)
         np.testing.assert_allclose(found.loss, said.sum() / outputs["count"].sum(), rtol=1e-9)
         np.testing.assert_allclose(found.telemetry[PASSES], taken.mean())
+        np.testing.assert_allclose(found.telemetry[HALTED] * len(split), done.sum() - halted)
+        halted = done.sum()
+    assert halted == len(split)
     assert 0 < taken.mean() < 4, "some rows halt early, or the test says nothing"
 
 
@@ -279,6 +297,24 @@ def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(overrides: tupl
         assert outcome(again.run_dir) == outcome(whole.run_dir)
     lines = [line for line in outcome(whole.run_dir)["lines"] if line["split"] == "train"]
     assert all(1 <= line["passes"] <= 3 and 0 <= line["right"] <= 1 for line in lines if "halted" in line)
+
+
+def test_the_histogram_of_a_run_counts_every_row_that_halted(tmp_path: Path) -> None:
+    spec = halting("nest.halt.eval=halt", "model.q_head.bias=0.0", "train.telemetry={of: [q]}", "seeds=[0, 1]")
+    results = run(spec, RunOptions(out=tmp_path), Silent())
+    for result in results:
+        lines = [line for line in metrics.read(result.run_dir / "metrics.jsonl") if line["split"] == "train"]
+        for line in lines:
+            counts = [line[f"{HALTED_AFTER}{number}"] for number in (1, 2, 3)]
+            assert not [name for name in line if name.startswith(HALTED_AFTER)][3:]
+            assert sum(counts) == line["halted"]
+            np.testing.assert_allclose(np.dot(counts, (1, 2, 3)), line["halted"] * line["passes"])
+        totals = [sum(line[f"{HALTED_AFTER}{number}"] for line in lines) for number in (1, 2, 3)]
+        assert list(result.halted) == totals
+        assert SeedResult.of(result.run_dir, manifest.read(result.run_dir / "manifest.json")).halted == result.halted
+        for split in ("valid", "test"):
+            assert sum(score.telemetry[HALTED] for score in result.scores[split]) == pytest.approx(1.0)
+    assert summarise(results).halted == tuple(map(sum, zip(*(result.halted for result in results), strict=True)))
 
 
 @pytest.mark.parametrize(

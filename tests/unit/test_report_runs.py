@@ -7,7 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hrmsearch.cli.app import app
 from hrmsearch.errors import RunError
 from hrmsearch.report.evidence import Evidence, gather
 from hrmsearch.report.experiment import results_section
@@ -87,7 +89,6 @@ def test_telemetry_of_steps_is_drawn_where_it_was_logged(tmp_path: Path) -> None
     (compared,) = compare(gather([tmp_path])[0])
     pictures = {picture.title: picture for picture in of_steps(compared)}
     assert list(pictures) == [
-        "passes that rows took, train",
         "core.norm_L over ticks, tiny",
         "core.norm_H over ticks, tiny",
         "core.ponder while training, rows of each step",
@@ -96,6 +97,26 @@ def test_telemetry_of_steps_is_drawn_where_it_was_logged(tmp_path: Path) -> None
     assert "seed 0" in pictures["core.norm_L over ticks, tiny"].caption
     shown = results_section(compared, None, figures=True)
     assert {one.name for one in pictures.values()} <= {one.name for one in shown.items if isinstance(one, Picture)}
+
+
+def test_after_how_many_passes_rows_halted_is_told_without_telemetry(tmp_path: Path) -> None:
+    halts = (
+        "nest={passes: 3, halt: {explore: 0.5, eval: halt}}",
+        "model.q_head={read: H, outputs: [halt], bias: -1.0}",
+    )
+    more = ("model.memory=[]", "loss={kind: cross_entropy, halt: 0.5}", "task.loader=shuffled", "seeds=[0,1]")
+    results = run(tiny(*halts, *more), RunOptions(out=tmp_path / "runs"), Silent())
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    counts = [sum(column) for column in zip(*(result.halted for result in results), strict=True)]
+    mean = sum(number * count for number, count in enumerate(counts, 1)) / sum(counts)
+    cells = [f"{mean:.2f}", *(f"{100 * count / sum(counts):.1f}" for count in counts)]
+    html, terminal = (tmp_path / "out" / "report.html").read_text(encoding="utf-8"), done.stdout
+    (row,) = [line.split() for line in terminal.partition("passes that rows took")[2].splitlines() if " train " in line]
+    assert row == ["tiny", "train", *cells]
+    assert all(f">{cell}<" in html for cell in cells)
+    assert "passes that rows took, train" in html
+    assert {"valid", "test"} <= set(terminal.partition("passes that rows took")[2].split())
 
 
 def test_without_telemetry_nothing_of_steps_is_drawn(report_runs: Path) -> None:

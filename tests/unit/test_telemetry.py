@@ -17,7 +17,6 @@ from hrmsearch.runtime import Options, Pass, load_backend, prepared
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from hrmsearch.testing import toy
-from hrmsearch.train.readings import HALTED
 from tests.part_models import LAST, model
 from tests.training import Stopping, outcome, tiny, train
 
@@ -26,13 +25,6 @@ ALL = "train.telemetry={of: [energy, norm, ponder]}"
 BLOCK = "{kind: residual, mixer: {kind: loud}}"
 STACK = f"kind: stack, blocks: [{BLOCK}, {BLOCK}]"
 HRM = f"kind: hrm, cycles: 2, levels: {{L: {{block: {BLOCK}}}}}"
-HALTS = (
-    "nest={passes: 3, halt: {explore: 0.5}}",
-    "model.q_head={read: H, outputs: [halt], bias: -1.0}",
-    "model.memory=[]",
-    "loss={kind: cross_entropy, halt: 0.5}",
-    "task.loader=shuffled",
-)
 
 
 class Loud(Mixer):
@@ -192,20 +184,3 @@ def test_an_interrupted_run_logs_the_same_lines(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(spec, tmp_path / "parts", Stopping(3))
     assert outcome(train(spec, tmp_path / "parts", resume=True).run_dir) == outcome(whole.run_dir)
-
-
-def test_rows_that_halt_are_counted_by_the_passes_they_took(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    run = train(tiny(*HALTS, "train.telemetry={of: [q]}"), tmp_path)
-    counts: dict[int, int] = {}
-    for line in lines(run.run_dir):
-        assert "telemetry.q_head.q_halt" in line
-        for name, value in line.items():
-            if name.startswith(HALTED):
-                passes = int(name.removeprefix(HALTED))
-                counts[passes] = counts.get(passes, 0) + value
-    trained = lines(run.run_dir, "train")
-    assert set(counts) <= {1, 2, 3}
-    assert sum(counts.values()) == sum(line["halted"] for line in trained)
-    taken = sum(line["halted"] * line["passes"] for line in trained)
-    assert sum(passes * count for passes, count in counts.items()) == pytest.approx(taken)
