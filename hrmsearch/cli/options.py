@@ -44,6 +44,8 @@ tokens = click.option(
     "--tokens", type=click.IntRange(min=1), metavar="T", help="Tokens to count for; the spec's window."
 )
 run_dir = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+weights = click.argument("weights", metavar="RUN|FILE", type=click.Path(path_type=Path))
+of_spec = click.option("--spec", metavar="SPEC", type=SpecName(), help="The model, where FILE is no run.")
 run_backend = click.option("--backend", metavar="NAME", help="In place of the backend that trained it.")
 run_device = click.option("--device", metavar="NAME", help="In place of the device that trained it.")
 

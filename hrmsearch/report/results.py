@@ -8,6 +8,7 @@ from hrmsearch.report.numbers import count, measured, measured_spread, spread
 from hrmsearch.report.table import Table
 from hrmsearch.tasks.base import Control
 from hrmsearch.train import Evaluation, SeedResult, Spread, Summary, summarise
+from hrmsearch.train.scoring import HALTED
 
 # With more passes than this, only the first and the last get a column.
 _MOST_PASSES = 4
@@ -102,15 +103,25 @@ def telemetry_table(summaries: Sequence[Summary]) -> Table | None:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """Return the scores of one split by pass, and the controls on the same data."""
+    """Return the scores of one split by pass, and the controls on the same data; also who halted, where rows do."""
     names = ["loss", *evaluation.scores[0].metrics]
-    passes = [(f"pass {score.number}", *(measured(name, score[name]) for name in names)) for score in evaluation.scores]
+    told = [HALTED] if HALTED in evaluation.scores[0].telemetry else []
+    passes = [
+        (
+            f"pass {score.number}",
+            *(measured(name, score[name]) for name in names),
+            *(f"{100 * score.telemetry[name]:.2f} %" for name in told),
+        )
+        for score in evaluation.scores
+    ]
     found = [(c.name, c.metrics[evaluation.split]) for c in evaluation.controls if evaluation.split in c.metrics]
     controls = [
-        (name, *(measured(key, metrics[key]) if key in metrics else "" for key in names)) for name, metrics in found
+        (name, *(measured(key, metrics[key]) if key in metrics else "" for key in names), *("" for _ in told))
+        for name, metrics in found
     ]
     title = f"{evaluation.split} of {evaluation.identity.corpus}, {count(evaluation.targets)} targets"
-    return Table(["", *names], "l" + "r" * len(names), _filled(passes, controls), title)
+    columns = ["", *names, *("rows halted" for _ in told)]
+    return Table(columns, "l" + "r" * (len(columns) - 1), _filled(passes, controls), title)
 
 
 def _passes(split: str, scores: Passes) -> list[_Column]:

@@ -10,9 +10,11 @@ from hrmsearch.train.compiling import prepared_for as prepared_for
 from hrmsearch.train.compiling import source_for as source_for
 from hrmsearch.train.interrupting import Interrupted as Interrupted
 from hrmsearch.train.loading import Evaluation as Evaluation
+from hrmsearch.train.loading import LoadedModel as LoadedModel
 from hrmsearch.train.loading import LoadedRun as LoadedRun
 from hrmsearch.train.loading import evaluate as evaluate
 from hrmsearch.train.loading import load_run as load_run
+from hrmsearch.train.loading import load_weights as load_weights
 from hrmsearch.train.options import RunOptions as RunOptions
 from hrmsearch.train.probing import kernels_for as kernels_for
 from hrmsearch.train.probing import start_cost_for as start_cost_for

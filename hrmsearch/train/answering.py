@@ -15,7 +15,7 @@ from hrmsearch.runtime import Array, Executable
 from hrmsearch.tasks.base import IGNORE, Ids, Split, Task
 from hrmsearch.tasks.loaders import Batch
 from hrmsearch.train.halting import Q_HALT, halts
-from hrmsearch.train.loading import LoadedRun
+from hrmsearch.train.loading import LoadedModel
 from hrmsearch.train.nest import passes
 
 #: how many puzzles a run keeps its answers to
@@ -49,21 +49,21 @@ class Answer:
 
 
 def answers(
-    run: LoadedRun, split: str = "test", numbers: Sequence[int] = (0,), count: int | None = None
+    model: LoadedModel, split: str = "test", numbers: Sequence[int] = (0,), count: int | None = None
 ) -> list[Answer]:
-    """Return what a run answers to windows of a split, by their numbers, after `count` passes or those of the nest.
+    """Return what a model answers to windows of a split, by their numbers, after `count` passes or those of the nest.
 
     Raises DataError for a task that is not judged by answers, a split or a number that does not exist.
     """
-    if not run.task.answers:
-        raise DataError(f"the task {run.task.kind!r} is not judged by answers; `hrmsearch sample` continues a text")
-    data = run.data.splits
+    if not model.task.answers:
+        raise DataError(f"the task {model.task.kind!r} is not judged by answers; `hrmsearch sample` continues a text")
+    data = model.data.splits
     if split not in data:
         raise DataError(f"there is no split {split!r}; there are {', '.join(data)}")
     for number in numbers:
         if not 0 <= number < len(data[split]):
             raise DataError(f"{split} has no window {number}; there are 0 to {len(data[split]) - 1}")
-    return given(run.executable, data[split], numbers, count)
+    return given(model.executable, data[split], numbers, count)
 
 
 def given(executable: Executable, split: Split, numbers: Sequence[int], count: int | None = None) -> list[Answer]:

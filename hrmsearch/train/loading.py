@@ -1,4 +1,4 @@
-"""Runs read back: their spec, numbers and weights, and evaluation on any split, corpus or number of passes."""
+"""Runs and weights read back, and evaluation on any split, corpus or number of passes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,21 +19,43 @@ from hrmsearch.train.files import RunFolder
 from hrmsearch.train.job import spec_hash, task_of
 from hrmsearch.train.options import RunOptions
 from hrmsearch.train.scores import Identity, Score
-from hrmsearch.train.scoring import score
+from hrmsearch.train.scoring import Scored, score
+from hrmsearch.train.workshop import sound
 
 
 @dataclass(frozen=True)
-class LoadedRun:
-    """A run read back, its executable holding the best parameters; it may still be going on.
+class LoadedModel:
+    """A spec, and an executable that holds parameters of its model; place: where they are from."""
+
+    place: Path
+    spec: Spec
+    executable: Executable
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The data of the spec's task; raises DataError where they cannot be had."""
+        return self.task.load()
+
+    @property
+    def task(self) -> Task:
+        """The spec's task."""
+        return task_of(self.spec)
+
+
+@dataclass(frozen=True)
+class LoadedRun(LoadedModel):
+    """A run read back from its folder, with its best parameters; it may still be going on.
 
     metrics: the lines of `metrics.jsonl`.
     """
 
-    run_dir: Path
-    spec: Spec
     manifest: dict[str, Any]
     metrics: list[dict[str, Any]]
-    executable: Executable
+
+    @property
+    def run_dir(self) -> Path:
+        """Its folder."""
+        return self.place
 
     @cached_property
     def data(self) -> TaskData:
@@ -41,13 +63,8 @@ class LoadedRun:
         data = self.task.load()
         if data.provenance["sha256"] != self.manifest["data"]["sha256"]:
             was, now = self.manifest["data"]["corpus"], data.provenance["corpus"]
-            raise RunError(f"{self.run_dir}: was trained on other data ({was}) than can be had now ({now})")
+            raise RunError(f"{self.place}: was trained on other data ({was}) than can be had now ({now})")
         return data
-
-    @property
-    def task(self) -> Task:
-        """The task it was trained on."""
-        return task_of(self.spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +99,54 @@ def load_run(run_dir: Path, backend: str | None = None, device: str | None = Non
     )
     executable = compile_for(spec, lower(spec), options, training=False)
     executable.load(folder.weights)
-    return LoadedRun(run_dir, spec, found, metrics.read(folder.metrics), executable)
+    return LoadedRun(run_dir, spec, executable, found, metrics.read(folder.metrics))
+
+
+def load_weights(weights: Path, spec: Spec, options: RunOptions | None = None) -> LoadedModel:
+    """Return a spec's model with parameters from a file of safetensors, whoever trained them.
+
+    Raises RunError where the file holds no parameters of this model, UnsoundError where a diagnostic that the spec does
+    not accept makes any score of it void.
+    """
+    graph = lower(spec)
+    sound(graph, spec, "not scored")
+    executable = compile_for(spec, graph, options or RunOptions(), training=False)
+    try:
+        executable.load(weights)
+    except RunError as error:
+        place = spec.source.file if spec.source else spec.name
+        hint = "name the spec that they are of; `hrmsearch import-checkpoint` takes what HRM and TRM published"
+        raise RunError(f"{error}\n  the graph is of {place}: {hint}") from error
+    return LoadedModel(weights, spec, executable)
 
 
 def evaluate(
-    run: LoadedRun,
+    model: LoadedModel,
     split: str = "test",
     *,
     passes: int | None = None,
+    scored: Scored | None = None,
     corpus: str | None = None,
     batch: int | None = None,
 ) -> Evaluation:
-    """Score a split of the run's corpus, or of another one, after each of `passes` passes.
+    """Score a split of the task's corpus, or of another one, after each of `passes` passes.
 
-    Nothing is chosen by it. `batch` rows at a time (by default as in training) only if windows are independent of each
-    other: with a contiguous loader the split is one stream, as in validation. Raises DataError for a corpus that cannot
-    be had, a split that does not exist, and no pass at all.
+    Nothing is chosen by it. scored: rows after all passes (`max`) or as they halt (`halt`), by default as the spec
+    says. `batch` rows at a time (by default as in training) only if windows are independent of each other: with a
+    contiguous loader the split is one stream, as in validation. Raises DataError for a corpus that cannot be had, a
+    split that does not exist, no pass at all, and rows that cannot halt.
     """
     if passes is not None and passes < 1:
         raise DataError(f"{passes} passes are impossible; use at least 1")
-    data = run.data if corpus is None else _on(run.task, corpus).load()
+    if scored == "halt" and model.executable.graph.nest.halt is None:
+        raise DataError(f"{model.place}: rows do not halt one by one; {model.spec.name} has no nest.halt")
+    data = model.data if corpus is None else _on(model.task, corpus).load()
     if split not in data.splits:
         raise DataError(f"there is no split {split!r}; there are {', '.join(data.splits)}")
-    found, train = data.splits[split], run.spec.train
-    scores = score(run.executable, found, run.task, batch=batch or data.rows_at_once(split, train.batch), count=passes)
-    identity = Identity(data.provenance["corpus"], data.provenance["sha256"], run.manifest["spec_hash"])
-    controls = _about(controls_of(run.task, data), split)
+    found, rows = data.splits[split], batch or data.rows_at_once(split, model.spec.train.batch)
+    scores = score(model.executable, found, model.task, batch=rows, count=passes, scored=scored)
+    identity = Identity(data.provenance["corpus"], data.provenance["sha256"], spec_hash(model.spec))
+    controls = _about(controls_of(model.task, data), split)
     return Evaluation(split, data.headline, identity, found.judged, scores, controls)
 
 

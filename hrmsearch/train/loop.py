@@ -23,7 +23,7 @@ from hrmsearch.train.readings import Readings
 from hrmsearch.train.rolling import Rolling
 from hrmsearch.train.schedule import learning_rate
 from hrmsearch.train.scores import Score
-from hrmsearch.train.scoring import score, scored
+from hrmsearch.train.scoring import score, score_of
 from hrmsearch.train.stepping import Stepper, Update
 from hrmsearch.train.watch import EpochDone, Step, Watcher
 
@@ -221,7 +221,7 @@ class Trainer:
     def _trained(self, number: int, loss: float) -> Score:
         """Return the score of a pass in training; only a loss per target tells what the task is judged by."""
         _, objective = minimised(self._spec)[self._phase]
-        return scored(number, loss, self._job.plan.task) if isinstance(objective, Loss) else Score(number, loss)
+        return score_of(number, loss, self._job.plan.task) if isinstance(objective, Loss) else Score(number, loss)
 
     def _score(self, split: str) -> tuple[Score, ...]:
         plan, data = self._job.plan, self._job.plan.data

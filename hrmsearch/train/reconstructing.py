@@ -46,7 +46,7 @@ def reconstruct(run: LoadedRun, split: str = "valid", *, back: int = 0, most: in
     if not 0 <= back < data.splits[split].window:
         raise DataError(f"no token stands {back} places back in a window of {data.splits[split].window}")
     if not run.executable.graph.states:
-        raise RunError(f"{run.run_dir}: the model carries no state to read tokens from")
+        raise RunError(f"{run.place}: the model carries no state to read tokens from")
     found: dict[tuple[int, str], list[tuple[Array, Array, Array]]] = {}
     for number, window, carry, tokens in _carries(run, split, most):
         for path, value in carry.items():

@@ -22,7 +22,7 @@ from hrmsearch.runtime import Array, Executable
 from hrmsearch.tasks.base import Ids
 from hrmsearch.tasks.char_lm import TextData
 from hrmsearch.tasks.loaders import Batch
-from hrmsearch.train.loading import LoadedRun
+from hrmsearch.train.loading import LoadedModel
 from hrmsearch.train.nest import passes, settling
 
 # no UTF-8 character has more bytes, so a longer run of bytes that does not decode never will
@@ -30,7 +30,7 @@ _LONGEST_CHARACTER = 4
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 
 
-def sample(run: LoadedRun, prompt: str, n: int, temperature: float = 1.0, seed: int = 0) -> Iterator[str]:
+def sample(model: LoadedModel, prompt: str, n: int, temperature: float = 1.0, seed: int = 0) -> Iterator[str]:
     """Yield `n` symbols that continue a prompt, as text, piece by piece; the prompt itself is not repeated.
 
     temperature: 0 takes the likeliest symbol; otherwise logits are divided by it. The same seed gives the same text. An
@@ -38,13 +38,13 @@ def sample(run: LoadedRun, prompt: str, n: int, temperature: float = 1.0, seed: 
     only together make a character come together. Raises RunError for a task that is no text, DataError for n or a
     temperature below 0.
     """
-    data = run.data
+    data = model.data
     if not isinstance(data, TextData):
-        raise RunError(f"{run.run_dir}: the task {run.task.kind!r} has no text to sample")
+        raise RunError(f"{model.place}: the task {model.task.kind!r} has no text to sample")
     if n < 0 or not 0 <= temperature < np.inf:
         raise DataError(f"n is {n} and temperature {temperature}; neither may be below 0")
     ids, _ = data.encode(prompt or "\n")
-    return _pieces(data, _drawn(_reader(run.executable), list(map(int, ids)), n, temperature, seed))
+    return _pieces(data, _drawn(_reader(model.executable), list(map(int, ids)), n, temperature, seed))
 
 
 def _drawn(reader: "_Windows", ids: list[int], n: int, temperature: float, seed: int) -> Iterator[int]:

@@ -67,13 +67,13 @@ class Workshop:
         return self._executables.take(_computed(plan), make)
 
 
-def sound(graph: Graph, spec: Spec) -> tuple[Diagnostic, ...]:
-    """Return what the analyses found; raises UnsoundError where that forbids training."""
+def sound(graph: Graph, spec: Spec, refusal: str = "not trained") -> tuple[Diagnostic, ...]:
+    """Return what the analyses found; raises UnsoundError, with the words of a refusal, where that forbids training."""
     found = tuple(validate(graph, spec))
     stopping = [str(one) for one in found if one.stops]
     if stopping:
         codes = ", ".join(sorted({one.code for one in found if one.stops}))
-        hint = f"not trained: mend the spec, or accept {codes} in it with a reason (accept: {{HS...: why}})"
+        hint = f"{refusal}: mend the spec, or accept {codes} in it with a reason (accept: {{HS...: why}})"
         raise UnsoundError("\n\n".join([*stopping, hint]))
     return found
 

@@ -8,8 +8,8 @@ from hrmsearch.cli import options
 
 
 @click.command("export-checkpoint")
-@click.argument("weights", metavar="RUN|FILE", type=click.Path(path_type=Path))
-@click.option("--spec", metavar="SPEC", type=options.SpecName(), help="The model, where FILE is no run.")
+@options.weights
+@options.of_spec
 @options.overrides
 @click.option("-o", "--output", required=True, metavar="OUT", type=click.Path(path_type=Path), help="Safetensors.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")

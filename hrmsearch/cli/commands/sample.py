@@ -8,7 +8,9 @@ from hrmsearch.cli import options
 
 
 @click.command("sample")
-@options.run_dir
+@options.weights
+@options.of_spec
+@options.overrides
 @click.option("--prompt", required=True, metavar="TEXT", help="The text to continue.")
 @click.option(
     "--length", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Symbols to add."
@@ -27,17 +29,25 @@ from hrmsearch.cli import options
 @options.run_backend
 @options.run_device
 def command(
-    run: Path, prompt: str, length: int, temperature: float, seed: int, backend: str | None, device: str | None
+    weights: Path,
+    spec: str | None,
+    overrides: tuple[str, ...],
+    prompt: str,
+    length: int,
+    temperature: float,
+    seed: int,
+    backend: str | None,
+    device: str | None,
 ) -> None:
     """Continue a text with a trained model.
 
-    RUN is a folder that `run` wrote, with its manifest in it.
+    RUN is a folder that `run` wrote, with its manifest in it; FILE is safetensors of the parameters of SPEC.
     """
-    from hrmsearch.cli.files import one_run
-    from hrmsearch.train import load_run, sample
+    from hrmsearch.cli.models import loaded
+    from hrmsearch.train import sample
 
-    loaded = load_run(one_run(run), backend, device)
-    pieces = sample(loaded, prompt, length, temperature, seed)
+    model = loaded(weights, spec, overrides, backend, device)
+    pieces = sample(model, prompt, length, temperature, seed)
     click.echo(prompt, nl=False)
     for piece in pieces:
         click.echo(piece, nl=False)

@@ -8,7 +8,9 @@ from hrmsearch.cli import options
 
 
 @click.command("show")
-@options.run_dir
+@options.weights
+@options.of_spec
+@options.overrides
 @click.option(
     "--number",
     "numbers",
@@ -22,23 +24,31 @@ from hrmsearch.cli import options
 @options.run_backend
 @options.run_device
 def command(
-    run: Path, numbers: tuple[int, ...], split: str, passes: int | None, backend: str | None, device: str | None
+    weights: Path,
+    spec: str | None,
+    overrides: tuple[str, ...],
+    numbers: tuple[int, ...],
+    split: str,
+    passes: int | None,
+    backend: str | None,
+    device: str | None,
 ) -> None:
     """Show puzzles with a trained model's answers.
 
-    RUN is a folder that `run` wrote, with its manifest in it. Puzzle, solution and answer stand side by side, with
-    wrong cells marked, and below them the share of right cells after every pass.
+    RUN is a folder that `run` wrote, with its manifest in it; FILE is safetensors of the parameters of SPEC. Puzzle,
+    solution and answer stand side by side, with wrong cells marked, and below them the share of right cells after every
+    pass.
     """
-    from hrmsearch.cli.files import one_run
+    from hrmsearch.cli.models import loaded
     from hrmsearch.cli.terminal import console
     from hrmsearch.report.boards import beside, beside_in_colour
     from hrmsearch.report.puzzles import boards_of, told
-    from hrmsearch.train import answers, load_run
+    from hrmsearch.train import answers
 
-    loaded = load_run(one_run(run), backend, device)
+    model = loaded(weights, spec, overrides, backend, device)
     out = console()
-    for answer in answers(loaded, split, numbers or (0,), passes):
-        boards = boards_of(loaded.task, answer)
+    for answer in answers(model, split, numbers or (0,), passes):
+        boards = boards_of(model.task, answer)
         for line in beside_in_colour(boards) if out.is_terminal else beside(boards):
             out.print(line)
         out.print(f"{told(split, answer)}\n")
