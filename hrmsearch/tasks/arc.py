@@ -11,7 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from hrmsearch.errors import DataError
 from hrmsearch.tasks.arc_files import read
-from hrmsearch.tasks.arc_grids import COLOURS, FIRST, SIDE, Change, Grid, Pair, Puzzle, best, grid_of, row
+from hrmsearch.tasks.arc_grids import COLOURS, FIRST, SIDE, Change, Pair, Puzzle, row
+from hrmsearch.tasks.arc_votes import pass2
 from hrmsearch.tasks.base import Ids, Split
 from hrmsearch.tasks.boards import Rows
 from hrmsearch.tasks.drawing import Drawing
@@ -20,8 +21,6 @@ from hrmsearch.tasks.words import Words
 
 #: of so many puzzles to be solved one is for valid
 _SHARE: Final = 4
-#: the answers that a puzzle's copies may give together
-_ANSWERS: Final = 2
 _COLOURS: Final = (
     *("#000000", "#1e93ff", "#f93c31", "#4fcc30", "#ffdc00"),
     *("#999999", "#e53aa3", "#ff851b", "#87d8f1", "#921231"),
@@ -44,6 +43,7 @@ class Arc(Generated):
 
     kind: Literal["arc"] = "arc"
     idle: ClassVar[frozenset[str]] = frozenset({"loader", "best"})
+    whole: ClassVar[bool] = True
     window: Literal[900] = 900
     source: str = "arc/arc-agi-1.tar"
     also: tuple[str, ...] = ()
@@ -162,20 +162,7 @@ class Arc(Generated):
 
     def voted(self, split: Split, predicted: NDArray[Any]) -> Mapping[str, float]:
         """Return the mean over puzzles of the share of their boards that are solved by one of two answers."""
-        assert split.puzzles is not None
-        said: dict[tuple[int, bytes], list[Grid]] = {}
-        truth: dict[tuple[int, bytes], Grid] = {}
-        for number, tokens, targets, answer in zip(split.puzzles, split.tokens, split.targets, predicted, strict=True):
-            group, change = self.change(int(number))
-            asked = change.undo(grid_of(tokens))
-            key = (group, bytes(asked.shape) + asked.tobytes())
-            truth[key] = change.undo(grid_of(targets))
-            said.setdefault(key, []).append(change.undo(grid_of(answer)))
-        solved: dict[int, list[bool]] = {}
-        for (group, asked), grids in said.items():
-            right = any(np.array_equal(grid, truth[group, asked]) for grid in best(grids, _ANSWERS))
-            solved.setdefault(group, []).append(right)
-        return {"pass2": float(np.mean([np.mean(boards) for boards in solved.values()]))}
+        return {"pass2": pass2(split, predicted, self.change)}
 
 
 def _changed(change: Change, pair: Pair) -> Pair:

@@ -44,10 +44,11 @@ class Generated(Task):
 
     seed: of valid, test and a fixed training set. fresh: every epoch draws new training rows; otherwise all epochs and
     all runs train on the same ones. best: what chooses the best epoch on valid. idle: a ClassVar, the fields that no
-    row depends on.
+    row depends on; whole: another, whether all rows of a section have to be drawn together.
     """
 
     idle: ClassVar[frozenset[str]] = frozenset({"loader", "best", "window"})
+    whole: ClassVar[bool] = False
     loader: Literal["shuffled"] = "shuffled"
     seed: NonNegativeInt = 0
     fresh: bool = True
@@ -114,7 +115,7 @@ class Generated(Task):
         found: list[Split] = []
         for number, section in enumerate(self.sections()[name]):
             words = Words(self.seed, self.kind, name, number, *key)
-            most = _BLOCK - _BLOCK % (self.stream or 1)
+            most = section.rows if self.whole else _BLOCK - _BLOCK % (self.stream or 1)
             blocks = [min(most, section.rows - at) for at in range(0, section.rows, most)]
             drawn = zip(*(self.draw(words, section, name, rows) for rows in blocks), strict=True)
             tokens, targets, *numbers = map(np.concatenate, drawn)

@@ -6,7 +6,6 @@ goal and 5 the path. Every cell is a target. Source: sapientinc/HRM, dataset/bui
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from hrmsearch.tasks.boards import Boards, Rows, found
 from hrmsearch.tasks.dihedral import SYMMETRIES, places
 from hrmsearch.tasks.drawing import Drawing
 from hrmsearch.tasks.mazes import Poses, carved, is_solved, solved
+from hrmsearch.tasks.puzzle_files import boards
 from hrmsearch.tasks.words import Words
 
 #: goals that are tried in a maze
@@ -114,7 +114,9 @@ def read_arrays(folder: str, split: str, side: int) -> tuple[Ids, Ids]:
     Raises DataError, with the file, for arrays that hold no mazes of that side with a shortest path marked in each.
     """
     place = found(folder) / split
-    tokens, targets = (_array(place / f"all__{name}.npy", side) for name in ("inputs", "labels"))
+    tokens, targets = (
+        boards(place / f"all__{name}.npy", side * side).astype(np.int32) for name in ("inputs", "labels")
+    )
     if tokens.shape != targets.shape:
         raise DataError(f"{place}: {len(tokens)} inputs and {len(targets)} labels; each maze has one of both")
     square = (len(tokens), side, side)
@@ -122,14 +124,3 @@ def read_arrays(folder: str, split: str, side: int) -> tuple[Ids, Ids]:
     if len(wrong):
         raise DataError(f"{place}: row {wrong[0]} is no maze with a shortest path from start to goal marked")
     return tokens, targets
-
-
-def _array(path: Path, side: int) -> Ids:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if array.dtype.kind not in "iu" or array.ndim != 2 or array.shape[1] != side * side:
-        what = f"{array.dtype}{list(array.shape)}"
-        raise DataError(f"{path}: holds {what}, not integers [N, {side * side}]; say task.size for another side")
-    return array.astype(np.int32)

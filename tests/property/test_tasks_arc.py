@@ -126,6 +126,15 @@ def test_what_is_asked_is_never_trained_on(archive: Path) -> None:
     assert not np.array_equal(first.tokens, other.tokens)
 
 
+def test_a_split_larger_than_a_block_is_drawn_whole(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = arc(archive).load()
+    monkeypatch.setattr("hrmsearch.tasks.generated._BLOCK", 5)
+    parts = arc(archive).load()
+    for name in ("valid", "test"):
+        np.testing.assert_array_equal(parts.splits[name].tokens, whole.splits[name].tokens)
+    np.testing.assert_array_equal(parts.train(0, 0)[0].tokens, whole.train(0, 0)[0].tokens)
+
+
 def test_a_number_says_the_puzzle_and_its_copy(archive: Path) -> None:
     ours = arc(archive, translate=False)
     (split,) = ours.load().train(0, 0)
