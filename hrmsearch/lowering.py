@@ -93,7 +93,7 @@ def _declare(b: Builder, leaves: Mapping[str, Leaf], prefix: str, reset: Value) 
 def _nest(nest: NestSpec, task: Any, phases: Sequence[Phase] | None) -> Nest:
     span = next((unit, k) for unit, k in nest.backprop if k is not None)
     act = nest.halt
-    halt = None if act is None else Halt(act.explore, act.target is not None, act.eval)
+    halt = None if act is None else Halt(act.explore, nest.bootstraps, act.eval)
     settle = nest.settle or 0
     return Nest(nest.passes, span, nest.step, task.loader, task.causal, task.window, halt, headed(phases), settle)
 
@@ -285,7 +285,7 @@ class _Lowering:
         assert q is not None
         values = self._named(q, "q")
         self.graph.outputs |= {f"q_{name}": value for name, value in values.items()}
-        if halt.target is None:
+        if not self.spec.nest.bootstraps:
             return (values["halt"],)
         ahead = self._named(self._ahead(x, q), "next")
         with self.b.at("nest.halt"):

@@ -59,8 +59,9 @@ class Halting(Part):
 
     In training a row stops where its q-head's `halt` exceeds `continue`, or 0 if there is no `continue`; with
     probability `explore` it has to take a random number of passes first, drawn anew after each. target: what `continue`
-    is trained towards, the larger of the values that a second forward, without gradient, gives for the next pass.
-    eval: rows are scored after so many passes (`max`), or as they stop (`halt`).
+    is trained towards, the larger of the values that a second forward, without gradient, gives for the next pass; with
+    a single pass, after which nobody goes on, it is not trained, as in the published code. eval: rows are scored after
+    so many passes (`max`), or as they stop (`halt`).
     Source: Wang et al. 2025, arXiv:2506.21734 (HRM), sec. 2; without `continue` as in arXiv:2510.04871 (TRM).
     """
 
@@ -84,6 +85,11 @@ class NestSpec(Part):
     step: Literal["span", "window"] = "span"
     # an absent one leaves the resolved spec, and so its hash, as it was
     settle: NonNegativeInt | None = None
+
+    @property
+    def bootstraps(self) -> bool:
+        """Whether `continue` is trained by what the next pass says."""
+        return self.halt is not None and self.halt.target is not None and self.passes > 1
 
     @model_validator(mode="after")
     def _whole_spans(self) -> Self:

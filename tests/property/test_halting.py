@@ -232,6 +232,33 @@ def test_the_target_of_continue_is_what_the_next_pass_says_and_counts_only_halti
     np.testing.assert_allclose(found["loss"], wanted, rtol=1e-12)
 
 
+@pytest.mark.parametrize("backend", usable(QUICK))
+def test_with_a_single_pass_nobody_can_go_on_so_nothing_looks_ahead_and_continue_is_not_trained(backend: str) -> None:
+    # sapientinc/HRM: models/hrm/hrm_act_v1.py has no target where halt_max_steps is 1, models/losses.py then no loss
+    spec = halting("nest.passes=1")
+    executable, graph = compiled(spec, backend)
+    assert graph.nest.halt is not None
+    assert not graph.nest.halt.bootstraps
+    assert "final" not in graph.inputs
+    inputs = random_inputs(graph, {"B": 4, "T": 5}, lambda n: np.random.default_rng(len(n)))
+    found, _ = executable.forward(Pass(inputs, 3), executable.init_carry(4, 5))
+    assert {"q_halt", "q_continue"} <= found.keys()
+    assert not {"continue_loss", "continue_target"} & found.keys()
+    wanted = 0.5 * found["halt_loss"].mean() + (found["nll"] / found["count"]).mean()
+    np.testing.assert_allclose(found["loss"], wanted, rtol=1e-12)
+    _, grads = executable.loss_and_grads([Pass(inputs, 3)], executable.init_carry(4, 5))
+    for path in ("q_head.weight", "q_head.bias"):
+        halt, go_on = np.moveaxis(grads[path], -1, 0)
+        assert np.any(halt)
+        assert not np.any(go_on)
+
+
+def test_a_run_of_a_single_pass_halts_every_row_at_once(tmp_path: Path) -> None:
+    result = train(halting("nest.passes=1"), tmp_path)
+    assert len(result.halted) == 1
+    assert result.halted[0] > 0
+
+
 def test_without_the_input_final_nothing_looks_ahead() -> None:
     executable, graph = compiled(halting(), "reference")
     inputs = random_inputs(graph, {"B": 2, "T": 5}, lambda n: np.random.default_rng(len(n)))

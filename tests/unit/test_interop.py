@@ -89,6 +89,13 @@ def test_a_published_architecture_is_the_shipped_spec(text: str, name: str, tmp_
     assert architecture(hs.load(imported(tmp_path, text))) == architecture(hs.load(name))
 
 
+def test_a_published_architecture_of_a_single_step_trains_no_continue(tmp_path: Path) -> None:
+    spec = hs.load(imported(tmp_path, small(HRM).replace("halt_max_steps: 16", "halt_max_steps: 1")))
+    graph = hs.lower(spec)
+    assert "final" not in graph.inputs
+    assert graph.params["q_head.bias"].result.type.shape({}) == (2,), "published weights still fit"
+
+
 def test_without_an_output_the_spec_is_printed(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(HRM)
     done = cli("import-arch", tmp_path / "mine.yaml")
