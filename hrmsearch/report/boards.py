@@ -1,12 +1,13 @@
 """Boards of puzzles: what was asked, what is right, and what a model said, with wrong cells marked."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from hrmsearch.tasks.base import IGNORE
 from hrmsearch.tasks.drawing import Drawing
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _WRONG = "bold white on #b3261e"
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board with a title: its tokens row by row, and which of them are wrong."""
+    """A board with a title: its tokens row by row, and which of them are wrong; IGNORE leaves a cell empty."""
 
     title: str
     drawing: Drawing
@@ -70,24 +71,52 @@ class Board:
             yield row
 
     def _cell(self, i: int) -> tuple[str, str]:
-        return self.drawing.marks[self.tokens[i]], "!" if self.wrong[i] else " "
+        return self._mark(i), "!" if self.wrong[i] else " "
+
+    def _mark(self, i: int) -> str:
+        return " " if self.tokens[i] == IGNORE else self.drawing.marks[self.tokens[i]]
+
+    def _colour(self, i: int) -> str | None:
+        return None if self.tokens[i] == IGNORE else self.drawing.colours[self.tokens[i]]
 
     def _style(self, i: int) -> str:
         if self.wrong[i]:
             return _WRONG
-        colour = self.drawing.colours[self.tokens[i]]
+        colour = self._colour(i)
         return f"black on {colour}" if colour else ""
 
     def _html_cell(self, i: int, x: int) -> str:
         box, side = self.drawing.box, self.drawing.side
         classes = ["wrong"] if self.wrong[i] else []
         classes += ["right"] if box and x % box == box - 1 and x < side - 1 else []
-        colour = self.drawing.colours[self.tokens[i]]
+        colour = self._colour(i)
         style = f' style="background:{colour}"' if colour and not self.wrong[i] else ""
         named = f' class="{" ".join(classes)}"' if classes else ""
         told = ' title="wrong"' if self.wrong[i] else ""
-        mark = "" if self.tokens[i] in self.drawing.blank else self.drawing.marks[self.tokens[i]]
+        mark = "" if self.tokens[i] in (IGNORE, *self.drawing.blank) else self._mark(i)
         return f"<td{named}{told}{style}>{escape(mark)}</td>"
+
+
+def cropped(boards: Sequence[Board]) -> list[Board]:
+    """Return boards of one puzzle without the rows and columns at their ends that are padding in all of them."""
+    drawing = boards[0].drawing
+    if drawing.pad is None:
+        return list(boards)
+    empty = (IGNORE, drawing.pad)
+    held = [divmod(i, drawing.side) for board in boards for i, token in enumerate(board.tokens) if token not in empty]
+    side = max((max(place) + 1 for place in held), default=1)
+    kept = [y * drawing.side + x for y in range(side) for x in range(side)]
+    smaller = replace(drawing, side=side)
+    return [
+        replace(board, drawing=smaller, tokens=[board.tokens[i] for i in kept], wrong=[board.wrong[i] for i in kept])
+        for board in boards
+    ]
+
+
+def fitting(boards: Sequence[Board], width: int) -> list[Sequence[Board]]:
+    """Return the boards that stand side by side, all of them, or each alone where `width` characters are too few."""
+    needed = max(map(len, beside(boards)))
+    return [boards] if needed <= width else [[board] for board in boards]
 
 
 def beside(boards: Sequence[Board]) -> Iterator[str]:

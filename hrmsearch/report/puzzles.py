@@ -5,11 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hrmsearch.errors import DataError, RunError
-from hrmsearch.report.boards import Board
+from hrmsearch.report.boards import Board, cropped
 from hrmsearch.report.document import Puzzles
 from hrmsearch.report.numbers import measured
-from hrmsearch.tasks.base import Task
+from hrmsearch.tasks.base import IGNORE, Task
 from hrmsearch.tasks.drawing import Drawing
 from hrmsearch.train import Answer
 from hrmsearch.train.files import RunFolder
@@ -20,11 +23,16 @@ def boards_of(task: Task, answer: Answer) -> Sequence[Board]:
     drawing = task.drawing
     if drawing is None:
         raise DataError(f"the task {task.kind!r} has no board to show; `hrmsearch eval` scores it")
-    return (
-        Board.of("puzzle", drawing, answer.tokens),
-        Board.of("solution", drawing, answer.targets),
-        Board.of("answer", drawing, answer.predicted[-1], answer.wrong),
-    )
+    return _boards(drawing, answer.tokens, answer.targets, answer.predicted[-1], answer.wrong)
+
+
+def _boards(
+    drawing: Drawing, tokens: NDArray[Any], targets: NDArray[Any], predicted: NDArray[Any], wrong: NDArray[Any]
+) -> Sequence[Board]:
+    """Return the three boards of arrays, [cells] each; of the answer, what does not count is left empty."""
+    said = np.where(targets == IGNORE, IGNORE, predicted)
+    boards = Board.of("puzzle", drawing, tokens), Board.of("solution", drawing, targets)
+    return cropped([*boards, Board.of("answer", drawing, said, wrong)])
 
 
 def told(split: str, answer: Answer) -> str:
@@ -47,12 +55,9 @@ def kept(folder: Path) -> Iterator[Puzzles]:
         found: Any = json.loads(file.read_text(encoding="utf-8"))
         drawing = Drawing(**found["drawing"])
         for one in found["answers"]:
-            boards = (
-                Board("puzzle", drawing, one["tokens"], [False] * len(one["tokens"])),
-                Board("solution", drawing, one["targets"], [False] * len(one["tokens"])),
-                Board("answer", drawing, one["predicted"], one["wrong"]),
-            )
+            parts = (np.array(one[name]) for name in ("tokens", "targets", "predicted", "wrong"))
+            boards = _boards(drawing, *parts)
             says = _says(sum(one["wrong"]), one["halted"], one["right"])
             yield Puzzles(f"puzzle {one['number']}: {says}", boards)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{file}: holds no answers that a run kept ({error!r})") from error

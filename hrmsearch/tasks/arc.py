@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from hrmsearch.errors import DataError
 from hrmsearch.tasks.arc_files import read
-from hrmsearch.tasks.arc_grids import COLOURS, FIRST, SIDE, Change, Pair, Puzzle, row
+from hrmsearch.tasks.arc_grids import COLOURS, FIRST, PAD, SIDE, Change, Pair, Puzzle, row
 from hrmsearch.tasks.arc_votes import pass2
 from hrmsearch.tasks.base import Ids, Split
 from hrmsearch.tasks.boards import Rows
@@ -83,7 +83,7 @@ class Arc(Generated):
     @property
     def drawing(self) -> Drawing:
         """Colours; the end is a dot."""
-        return Drawing(SIDE, (" ", ".", *map(str, range(COLOURS))), (None, None, *_COLOURS))
+        return Drawing(SIDE, (" ", ".", *map(str, range(COLOURS))), (None, None, *_COLOURS), pad=PAD)
 
     def sections(self) -> Mapping[str, Sequence[Rows]]:
         """Return one section per split; how many rows valid and test have, files say."""

@@ -1,18 +1,24 @@
 """Puzzles are shown with what a model says to them, wrong cells marked, in text, in colour and as HTML."""
 
+import json
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 import hrmsearch as hs
 from hrmsearch.cli.app import app
 from hrmsearch.errors import DataError, RunError
-from hrmsearch.report.boards import Board, beside, beside_in_colour
+from hrmsearch.report.boards import Board, beside, beside_in_colour, fitting
 from hrmsearch.report.puzzles import boards_of, kept, told
+from hrmsearch.tasks.arc import Arc
+from hrmsearch.tasks.arc_grids import Grid, grid_of, row
+from hrmsearch.tasks.base import IGNORE
 from hrmsearch.tasks.boards import Boards
 from hrmsearch.train import Answer, answers, load_run
 from tests.training import train
@@ -137,3 +143,94 @@ def test_a_task_without_a_board_keeps_no_answers(tmp_path: Path) -> None:
     assert not (result.run_dir / "answers.json").exists()
     with pytest.raises(DataError, match="has no board to show"):
         boards_of(load_run(result.run_dir).task, answer())
+
+
+# -- boards of several sizes -------------------------------------------------------------------------------------------
+
+ASKED, ANSWER = np.array([[0, 1], [2, 3]], np.uint8), np.array([[1, 0, 4], [3, 2, 4]], np.uint8)
+
+
+def arc_answer(asked: Grid, answer: Grid, *wrong: int, elsewhere: int = 7) -> Answer:
+    """Return an answer that is right but for some cells, with a colour wherever nothing is asked."""
+    tokens, targets = row((asked, answer))
+    said = np.where(targets == IGNORE, elsewhere, targets)
+    said[list(wrong)] = 5
+    return Answer(0, tokens, targets, said[None].astype(np.int32))
+
+
+def test_a_board_of_arc_ends_where_its_grids_end_and_shows_what_counts() -> None:
+    lines = list(beside(boards_of(Arc(kind="arc"), arc_answer(ASKED, ANSWER, 1))))
+    assert lines == [
+        "puzzle     solution   answer",
+        "0 1 .      1 0 4 .    1 3!4 .",
+        "2 3 .      3 2 4 .    3 2 4 .",
+        ". .        . . .      . . .",
+        "",
+    ]
+
+
+def test_a_board_of_arc_has_the_colours_of_arc() -> None:
+    boards = boards_of(Arc(kind="arc"), arc_answer(ASKED, ANSWER, 1))
+    puzzle, solution, said = (" ".join(board.html()) for board in boards)
+    for html, colours in ((puzzle, (0, 1, 2, 3)), (solution, (1, 0, 4, 3, 2, 4)), (said, (1, 4, 3, 2, 4))):
+        told = ("#000000", "#1e93ff", "#f93c31", "#4fcc30", "#ffdc00")
+        assert [html.count(f"background:{colour}") for colour in told] == [colours.count(i) for i in range(5)]
+        assert html.count("<td") == 16
+    assert said.count('<td class="wrong" title="wrong">3</td>') == 1
+    assert [line.plain.rstrip() for line in beside_in_colour(boards)] == list(beside(boards))
+
+
+@given(data=st.data())
+def test_a_cropped_board_of_arc_keeps_every_cell_of_its_grids(data: st.DataObject) -> None:
+    sizes = st.tuples(st.integers(1, 30), st.integers(1, 30))
+    asked, answer = (np.random.default_rng(0).integers(0, 10, data.draw(sizes)).astype(np.uint8) for _ in "ab")
+    boards = boards_of(Arc(kind="arc"), arc_answer(asked, answer))
+    side = boards[0].drawing.side
+    assert side == min(30, max(*asked.shape, *answer.shape) + 1)
+    for board, grid in zip(boards, (asked, answer, answer), strict=True):
+        whole = np.zeros((30, 30), np.int64)
+        whole[:side, :side] = np.reshape(np.maximum(board.tokens, 0), (side, side))
+        np.testing.assert_array_equal(grid_of(whole), grid)
+
+
+def test_an_empty_board_of_arc_is_a_cell() -> None:
+    nothing = np.zeros(900, np.int32)
+    boards = boards_of(Arc(kind="arc"), Answer(0, nothing, np.full_like(nothing, IGNORE), nothing[None]))
+    assert [board.drawing.side for board in boards] == [1, 1, 1]
+
+
+def test_boards_that_are_too_wide_for_a_terminal_stand_below_each_other() -> None:
+    boards = boards_of(sudoku(), answer(0))
+    assert [len(group) for group in fitting(boards, 33)] == [3]
+    assert [len(group) for group in fitting(boards, 32)] == [1, 1, 1]
+
+
+def test_a_run_on_arc_shows_its_boards_on_the_terminal_and_in_a_report(tmp_path: Path) -> None:
+    for subset, count in (("training", 2), ("evaluation", 12)):
+        (tmp_path / "data" / subset).mkdir(parents=True)
+        for i in range(count):
+            pairs = [{"input": [[i % 10, j]], "output": [[j, i % 10], [j, j]]} for j in range(3)]
+            task = {"train": pairs[:2], "test": pairs[2:]}
+            (tmp_path / "data" / subset / f"{subset}{i}.json").write_text(json.dumps(task))
+    few = "training: 2, evaluation: 12, changes: 1, votes: 1, examples: 1"
+    heads = [f"model.core.levels.{level}.block.mixer.heads=1" for level in "LH"]
+    tiny = (
+        "model.dim=4",
+        "model.defaults.ffn.width=4",
+        "nest.passes=1",
+        "train.epochs=1",
+        "train.batch=8",
+        "seeds=[0]",
+    )
+    spec = hs.load("sudoku4", [*tiny, *heads, f"task={{kind: arc, source: {tmp_path / 'data'}, {few}}}"])
+    run = train(spec, tmp_path / "runs").run_dir
+    shown = CliRunner().invoke(app, ["show", str(run), "--number", "0"])
+    assert shown.exit_code == 0, shown.output
+    found = answers(load_run(run), "test", (0,))[0]
+    assert shown.stdout.splitlines()[:4] == list(beside(boards_of(load_run(run).task, found)))[:4]
+    done = CliRunner().invoke(app, ["report", str(run), "-o", str(tmp_path / "out"), "--no-figures"])
+    assert done.exit_code == 0, done.output
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert html.count('<table class="board">') == 9
+    wrong = sum(int(one.wrong.sum()) for one in answers(load_run(run), "test", (0, 1, 2)))
+    assert html.count('title="wrong"') == wrong > 0

@@ -41,14 +41,14 @@ def command(
     """
     from hrmsearch.cli.models import loaded
     from hrmsearch.cli.terminal import console
-    from hrmsearch.report.boards import beside, beside_in_colour
+    from hrmsearch.report.boards import beside, beside_in_colour, fitting
     from hrmsearch.report.puzzles import boards_of, told
     from hrmsearch.train import answers
 
     model = loaded(weights, spec, overrides, backend, device)
     out = console()
     for answer in answers(model, split, numbers or (0,), passes):
-        boards = boards_of(model.task, answer)
-        for line in beside_in_colour(boards) if out.is_terminal else beside(boards):
-            out.print(line)
+        for boards in fitting(boards_of(model.task, answer), out.width):
+            for line in beside_in_colour(boards) if out.is_terminal else beside(boards):
+                out.print(line)
         out.print(f"{told(split, answer)}\n")
