@@ -48,6 +48,7 @@ PARAMS = {
     "sudoku4": 55_105,
     "lct": 78_080,
     "sudoku9": 1_730_561,
+    "maze": 153_293,
     "lct_oacd_1layer": 78_080,
     "lct_oacd_2layer": 149_952,
 }

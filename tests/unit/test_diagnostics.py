@@ -30,6 +30,7 @@ EXPECTED = {
     "trm_mlp": [],
     "sudoku4": [],
     "sudoku9": [],
+    "maze": [],
     "hrm_simultaneous": ["HS102"],
     "hrm_memory": ["HS101", "HS102", "HS106", "HS109"],
     "infini_hrm": [],
