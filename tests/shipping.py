@@ -18,6 +18,8 @@ _SMALL: Final = [
     "train.precision=float32",
 ]
 _PREFIXED: Final = [*_SMALL, "model.memory[0].width=24"]
+#: boards of ARC have 900 cells
+_ON_SUDOKU: Final = ["task={kind: sudoku, size: 4, givens: 6}", "model.memory[0].width=24", "nest.passes=2"]
 _OVER_POSITIONS: Final = [
     f"model.core.levels.{level}.{field}" for level in "LH" for field in ("layers=1", "block.mixer.width=12")
 ]
@@ -26,6 +28,7 @@ _SMALLER: Final = {
     "trm": [*_PREFIXED, *_LEVELS],
     "trm_mlp": [*_PREFIXED, *_OVER_POSITIONS],
     "sudoku9": [*_SMALL, *_LEVELS],
+    "arc": _ON_SUDOKU,
 }
 
 

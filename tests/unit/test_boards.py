@@ -214,16 +214,14 @@ def test_a_run_on_arc_shows_its_boards_on_the_terminal_and_in_a_report(tmp_path:
             (tmp_path / "data" / subset / f"{subset}{i}.json").write_text(json.dumps(task))
     few = "training: 2, evaluation: 12, changes: 1, votes: 1, examples: 1"
     heads = [f"model.core.levels.{level}.block.mixer.heads=1" for level in "LH"]
-    tiny = (
-        "model.dim=4",
-        "model.defaults.ffn.width=4",
-        "nest.passes=1",
-        "train.epochs=1",
-        "train.batch=8",
-        "seeds=[0]",
-    )
-    spec = hs.load("sudoku4", [*tiny, *heads, f"task={{kind: arc, source: {tmp_path / 'data'}, {few}}}"])
-    run = train(spec, tmp_path / "runs").run_dir
+    tiny = ("model.dim=4", "model.defaults.ffn.width=4", "nest.passes=1", "train.epochs=1", "train.batch=8")
+    changes = [*tiny, *heads, "model.memory[0].width=4", f"task={{kind: arc, source: {tmp_path / 'data'}, {few}}}"]
+    words = [word for change in changes for word in ("--set", change)]
+    trained = CliRunner().invoke(app, ["run", "arc", *words, "--out", str(tmp_path / "runs")])
+    assert trained.exit_code == 0, trained.output
+    assert "test pass2" in trained.stdout
+    assert "passes that rows took on arc" in trained.stdout
+    run = tmp_path / "runs" / "arc" / "seed-0"
     shown = CliRunner().invoke(app, ["show", str(run), "--number", "0"])
     assert shown.exit_code == 0, shown.output
     found = answers(load_run(run), "test", (0,))[0]

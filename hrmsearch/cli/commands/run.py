@@ -54,7 +54,8 @@ def command(
     """Train SPEC over its seeds.
 
     Prints a line per epoch, or a live bar on a terminal, and ends with a table: a row per seed, mean and standard
-    deviation, and the task's controls. Ctrl-C leaves a run that --resume continues exactly.
+    deviation, and the task's controls; where rows halt one by one, with another of the passes that they took. Ctrl-C
+    leaves a run that --resume continues exactly.
     """
     from hrmsearch.spec.load import load
     from hrmsearch.train import RunOptions
@@ -82,13 +83,16 @@ def _events(folder: Path | None, name: str) -> "Watcher":
 def _for_people(spec: "Spec", chosen: "RunOptions", also: "Watcher") -> None:
     from hrmsearch.cli.terminal import print_table
     from hrmsearch.cli.watching import watching
+    from hrmsearch.report.halting import halting_table
     from hrmsearch.report.results import seeds_table
-    from hrmsearch.train import Several, run
+    from hrmsearch.train import Several, run, summarise
 
     with watching() as watcher:
         results = run(spec, chosen, Several(watcher, also))
     click.echo()
     print_table(seeds_table(results))
+    if (halted := halting_table([summarise(results)])) is not None:
+        print_table(halted)
     click.echo("\n".join(f"files: {result.run_dir}" for result in results))
 
 
