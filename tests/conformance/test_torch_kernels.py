@@ -365,6 +365,6 @@ def test_graphs_of_one_source_have_kernels_of_their_own_sizes() -> None:
             torch.rand(*shape, requires_grad=True) for shape in ((3, width, width), (2, 5, 3, width), (2, 3, width))
         )
         outputs, _ = model(a, x, start)
-        (gradient,) = torch.autograd.grad(sum(y.sum() for y in outputs.values()), [a])
+        (gradient,) = torch.autograd.grad(torch.stack([y.sum() for y in outputs.values()]).sum(), [a])
         found.append([*gradient.shape])
     assert found == [[3, 2, 2], [3, 4, 4]]
