@@ -68,6 +68,8 @@ class Published(Generated):
             raise FieldProblem(f"{self.window} tokens are no board of {self.board}", "window")
         if self.board == "sudoku" and side not in (4, 9):
             raise FieldProblem("a Sudoku has 81 cells, or 16", "window")
+        if self.board == "maze" and not 5 <= side <= 100:
+            raise FieldProblem("a maze has sides of 5 to 100 cells", "window")
         if self.best == "pass2" and self.board != "arc":
             raise FieldProblem("only puzzles of arc are solved by votes; say exact", "best")
         return self

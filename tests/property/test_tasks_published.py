@@ -266,6 +266,7 @@ def test_other_data_in_the_same_files_are_other_data(tmp_path: Path) -> None:
     ("fields", "error"),
     [
         ("board: maze, window: 80", "80 tokens are no board of maze"),
+        ("board: maze, window: 16", "a maze has sides of 5 to 100 cells"),
         ("board: arc, window: 81", "81 tokens are no board of arc"),
         ("window: 25", "a Sudoku has 81 cells, or 16"),
         ("best: pass2", "only puzzles of arc are solved by votes; say exact"),
