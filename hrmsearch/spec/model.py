@@ -132,8 +132,9 @@ class Train(Part):
     patience: epochs without a better validation loss before stopping. accumulate: micro-batches per optimiser step.
     ema: decay of the averaged parameters that are evaluated and kept. checkpoint: seconds between checkpoints inside
     an epoch; the end of an epoch always writes one. diverged: a loss beyond this many times the first one stops a run.
-    telemetry: what the model tells of itself meanwhile; nothing by default. phases: stretches of training with losses
-    and parameters of their own. The last one chooses the best epoch, and patience is its alone.
+    precision: what a pass computes in; under bfloat16 parameters, carries, losses and the states of memories stay in
+    float32. telemetry: what the model tells of itself meanwhile; nothing by default. phases: stretches of training
+    with losses and parameters of their own. The last one chooses the best epoch, and patience is its alone.
     """
 
     optimizer: Annotated[Any, Choice("optimizer", "adamw")] = _default("optimizer", "adamw")

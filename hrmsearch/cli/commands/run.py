@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Run recurrences by generated kernels where the device has them.",
 )
+@click.option(
+    "--optimize", is_flag=True, help="Let the backend compile for minutes before the first step, for faster ones."
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run from its last checkpoint.")
 @click.option(
     "--tensorboard",
@@ -47,6 +50,7 @@ def command(
     device: str,
     out: Path,
     kernels: bool,
+    optimize: bool,
     resume: bool,
     tensorboard: Path | None,
     as_json: bool,
@@ -60,7 +64,8 @@ def command(
     from hrmsearch.spec.load import load
     from hrmsearch.train import RunOptions
 
-    chosen = RunOptions(backend, device, out, resume, kernels=kernels, command=("hrmsearch", *sys.argv[1:]))
+    words = ("hrmsearch", *sys.argv[1:])
+    chosen = RunOptions(backend, device, out, resume, optimize, kernels=kernels, command=words)
     loaded = load(spec, overrides)
     also = _events(tensorboard, loaded.name)
     if as_json:
