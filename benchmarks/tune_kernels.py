@@ -101,7 +101,7 @@ class Case:
             for (block, warps), stages in product(blocks, (1, 2, 3, 4, 6, 8)):
                 yield Settings(block, warps, stages)
                 if stages == 3:
-                    yield Settings(block, warps, stages, 2)
+                    yield from (Settings(block, warps, stages, chunks) for chunks in (2, 4))
 
 
 SIZES = {

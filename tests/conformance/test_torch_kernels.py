@@ -138,7 +138,19 @@ def test_torch_finds_nothing_wrong_with_an_op() -> None:
     given_ = scan.arranged(*leaves(arrays(graph, {"B": 2, "T": 3}, 0), torch.float64).values())
     operands = tuple(x.detach().requires_grad_(x.is_floating_point()) for x in given_)
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(scan.op, operands, test_utils=checks)
+    for keep in (True, False):
+        torch.library.opcheck(scan.op, (*operands, keep), test_utils=checks if keep else checks[:1])
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_nothing_is_kept_for_a_gradient_that_nobody_wants(cell: Cell) -> None:
+    graph, scan = kernel(cell, 5)
+    given_ = scan.arranged(*leaves(arrays(graph, {"B": 2, "T": 3}, 0), torch.float64).values())
+    (*results, kept), (*same, none) = (scan.op(*given_, keep) for keep in (True, False))
+    assert kept.numel() > 0
+    assert none.numel() == 0
+    for one, other in zip(results, same, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.0, atol=0.0)
 
 
 def test_a_second_derivative_is_refused_by_name() -> None:

@@ -107,6 +107,8 @@ def run(made: CudaKernel | CpuKernel, given_: Sequence[torch.Tensor], device: st
     moved = [x.to(device) if x.dtype == torch.bool else x.to(device, real) for x in given_]
     laid = [arranged(x, port, sizes) for x, port in zip(moved, recurrence.operands, strict=True)]
     *results, kept = made.forward(laid, sizes)
+    *unkept, _ = made.forward(laid, sizes, keep=False)
+    assert all(torch.equal(one, other) for one, other in zip(results, unkept, strict=True))
     # the same bits for every device, whose cosines differ in the last ones
     weights = [torch.cos(torch.arange(y.numel(), dtype=torch.float64)).view(y.shape).to(y) for y in results]
     return [x.cpu() for x in (*results, *made.backward(laid, kept, weights, sizes))]

@@ -39,14 +39,15 @@ class CpuKernel:
     def _library(self) -> ctypes.CDLL:
         return build(self.text)
 
-    def forward(self, operands: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
-        """Return the results and the checkpoints, for operands in a kernel's order."""
+    def forward(self, operands: Sequence[Tensor], sizes: Sizes, *, keep: bool = True) -> list[Tensor]:
+        """Return the results and the checkpoints, for operands in a kernel's order; none without `keep`."""
         rows, lanes = sizes.row_count, sizes.lane_count
         given = [laid(*pair) for pair in zip(operands, self._recurrence.operands, strict=True)]
         made = [self._empty(*sizes.shape(port)) for port in self._recurrence.results]
         kept = self._empty(rows, -(-sizes.steps // self._kernel.tile), self._recurrence.carries, lanes)
         self._call("forward", [*(one.tensor for one in given), *made, kept], given, rows, sizes.steps, lanes)
-        return [*made, kept]
+        # the C writes them either way
+        return [*made, kept if keep else kept.new_empty(rows, 0, self._recurrence.carries, lanes)]
 
     def backward(
         self, operands: Sequence[Tensor], kept: Tensor, gradients: Sequence[Tensor | None], sizes: Sizes

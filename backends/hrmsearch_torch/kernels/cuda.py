@@ -52,8 +52,8 @@ class CudaKernel(ABC):
         return load_source(self.text, self._name)
 
     @abstractmethod
-    def forward(self, operands: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
-        """Return the results and the checkpoints, for operands in a kernel's order."""
+    def forward(self, operands: Sequence[Tensor], sizes: Sizes, *, keep: bool = True) -> list[Tensor]:
+        """Return the results and the checkpoints, for operands in a kernel's order; none without `keep`."""
 
     @abstractmethod
     def backward(
@@ -69,12 +69,12 @@ class CudaKernel(ABC):
 
     # -- room --------------------------------------------------------------------------------------------------------
 
-    def results(self, operands: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
-        """Return room for the results, then for the checkpoints."""
+    def results(self, operands: Sequence[Tensor], sizes: Sizes, *, keep: bool) -> list[Tensor]:
+        """Return room for the results, then for the checkpoints, if they are to be kept."""
         narrow = result_format(self.recurrence, operands)
         formats = [narrow if p.type.dtype == DType.COMPUTE else self.dtype for p in self.recurrence.results]
         shapes = [sizes.shape(port) for port in self.recurrence.results]
-        tiles = -(-sizes.steps // self.tile)
+        tiles = -(-sizes.steps // self.tile) if keep else 0
         shapes.append([sizes.row_count, tiles, self.recurrence.carries, sizes.lane_count])
         pairs = zip(shapes, [*formats, self.dtype], strict=True)
         return [operands[0].new_empty(shape, dtype=dtype) for shape, dtype in pairs]
@@ -108,15 +108,15 @@ class LaneKernel(CudaKernel):
     def __init__(self, recurrence: Recurrence, dtype: torch.dtype, name: str, tile: int | None = None) -> None:
         super().__init__(recurrence, dtype, name, LaneText(recurrence, tile))
 
-    def forward(self, operands: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
-        """Return the results and the checkpoints, for operands in a kernel's order."""
+    def forward(self, operands: Sequence[Tensor], sizes: Sizes, *, keep: bool = True) -> list[Tensor]:
+        """Return the results and the checkpoints, for operands in a kernel's order; none without `keep`."""
         call = _Call(self, operands, sizes, backward=False)
-        made = self.results(operands, sizes)
+        *made, kept = self.results(operands, sizes, keep=keep)
         reached = call.reached()
         if reached is not None:
             call("reach", call.chunks - 1, reached)
-        call("forward", call.chunks, *made, reached)
-        return made
+        call("forward", call.chunks, *made, kept if keep else None, reached)
+        return [*made, kept]
 
     def backward(
         self, operands: Sequence[Tensor], kept: Tensor, gradients: Sequence[Tensor | None], sizes: Sizes

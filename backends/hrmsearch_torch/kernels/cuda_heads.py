@@ -20,11 +20,11 @@ class HeadKernel(CudaKernel):
         super().__init__(recurrence, dtype, name, HeadText(recurrence))
         self.precision = precision
 
-    def forward(self, operands: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
-        """Return the results and the checkpoints, for operands in a kernel's order."""
-        made = self.results(operands, sizes)
-        self._call("forward", operands, sizes, made)
-        return made
+    def forward(self, operands: Sequence[Tensor], sizes: Sizes, *, keep: bool = True) -> list[Tensor]:
+        """Return the results and the checkpoints, for operands in a kernel's order; none without `keep`."""
+        *made, kept = self.results(operands, sizes, keep=keep)
+        self._call("forward", operands, sizes, [*made, kept if keep else None])
+        return [*made, kept]
 
     def backward(
         self, operands: Sequence[Tensor], kept: Tensor, gradients: Sequence[Tensor | None], sizes: Sizes

@@ -72,11 +72,12 @@ class Scan:
 
     def __call__(self, *operands: Tensor) -> Any:
         """Return the results, those in the run's precision in the format that operands in it came in."""
-        *results, _ = self.op(*self.arranged(*operands))
+        given = self.arranged(*operands)
+        *results, _ = self.op(*given, torch.is_grad_enabled() and any(x.requires_grad for x in given))
         found = [restored(x, port) for x, port in zip(results, self._results, strict=True)]
-        given = [x.dtype for x, port in zip(operands, self._ports, strict=True) if port.type.dtype == DType.COMPUTE]
-        if given:
-            narrow = reduce(torch.promote_types, given)
+        formats = [x.dtype for x, port in zip(operands, self._ports, strict=True) if port.type.dtype == DType.COMPUTE]
+        if formats:
+            narrow = reduce(torch.promote_types, formats)
             compute = [port.type.dtype == DType.COMPUTE for port in self._results]
             found = [x.to(narrow) if is_compute else x for x, is_compute in zip(found, compute, strict=True)]
         return found[0] if len(found) == 1 else tuple(found)
@@ -121,7 +122,7 @@ class _Op:
         names = [f"x{i}" for i in range(n)]
         takes = ", ".join(f"Tensor {name}" for name in names)
         back = ", ".join([takes, "Tensor kept", *(f"Tensor? g{i}" for i in range(results))])
-        _LIBRARY.define(f"{self.name}({takes}) -> ({', '.join(['Tensor'] * (results + 1))})")
+        _LIBRARY.define(f"{self.name}({takes}, bool keep) -> ({', '.join(['Tensor'] * (results + 1))})")
         _LIBRARY.define(f"{self.name}_backward({back}) -> ({', '.join(['Tensor'] * floats)})")
         forms = {"": (self._forward, self._forward_shapes), "_backward": (self._backward, self._backward_shapes)}
         for suffix, (run, shapes) in forms.items():
@@ -134,17 +135,19 @@ class _Op:
         torch.library.register_autograd(self._run_back, _no_second, lib=_LIBRARY)
         return self._run
 
-    def _forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
+    def _forward(self, *given: Any) -> tuple[Tensor, ...]:
+        *operands, keep = given
         kernel, sizes = self._of(operands)
-        return tuple(kernel.forward(operands, sizes))
+        return tuple(kernel.forward(operands, sizes, keep=keep))
 
-    def _forward_shapes(self, *operands: Tensor) -> tuple[Tensor, ...]:
+    def _forward_shapes(self, *given: Any) -> tuple[Tensor, ...]:
+        *operands, keep = given
         kernel, sizes = self._of(operands)
         wide = _common([x.dtype for x, real in zip(operands, self._floats, strict=True) if real])
         narrow = result_format(self._recurrence, operands)
         formats = [narrow if port.type.dtype == DType.COMPUTE else wide for port in self._recurrence.results]
         shapes = [sizes.shape(port) for port in self._recurrence.results]
-        tiles = (sizes.steps + kernel.tile - 1) // kernel.tile
+        tiles = (sizes.steps + kernel.tile - 1) // kernel.tile if keep else 0
         shapes.append([sizes.row_count, tiles, self._recurrence.carries, sizes.lane_count])
         pairs = zip(shapes, [*formats, wide], strict=True)
         return tuple(operands[0].new_empty(shape, dtype=dtype) for shape, dtype in pairs)
@@ -165,13 +168,14 @@ class _Op:
     def _gradients(self, ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         *given, kept = ctx.saved_tensors
         found = iter(self._run_back(*given, kept, *gradients[:-1]))
-        return tuple(next(found) if real else None for real in self._floats)
+        return (*(next(found) if real else None for real in self._floats), None)
 
 
-def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     # a result that nothing reads has no gradient, and needs no tensor of zeros
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs, output[-1])
+    *operands, _ = inputs
+    ctx.save_for_backward(*operands, output[-1])
 
 
 def _no_second(*_: Any) -> Any:

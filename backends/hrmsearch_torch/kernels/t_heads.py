@@ -110,8 +110,7 @@ class HeadText(Pieces):
         yield from indented(self._matrices("m", transposed=False))
         yield from (f"    {name} = {self.start(i)}" for i, name in enumerate(now))
         yield "    for tile in tl.range(0, tiles, num_stages=1):"
-        yield "        keep = kept + (row * tiles + tile) * (CARRIES * L) + lane"
-        yield from (f"        tl.store(keep + {i} * L, {name}, mask=here)" for i, name in enumerate(now))
+        yield from indented(self.keeping("tile"), 2)
         yield "        for t in tl.range(tile * TILE, tl.minimum(tile * TILE + TILE, T), num_stages=STAGES):"
         yield from indented(self._step_forward(now), 3)
         yield from indented(self.last_stores(now))

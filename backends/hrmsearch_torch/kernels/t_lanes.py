@@ -117,8 +117,7 @@ class LaneText(Pieces):
     def _forward_tile(self, whole: bool) -> Iterator[str]:
         yield "first = tile * TILE"
         yield from () if whole else self._masks()
-        yield "keep = kept + (row * tiles + tile) * (CARRIES * L) + lane"
-        yield from (f"tl.store(keep + {i} * L, c{i}, mask=here)" for i in range(self.carries))
+        yield from self.keeping("tile")
         yield from self._inputs(self.given, whole=whole)
         given = dict.fromkeys(part.port for part in self.recurrence.outputs)
         yield from (f"w{at} = {self.dense(f'r{at}', self.recurrence.results[at], 'first')}" for at in given)

@@ -153,6 +153,12 @@ class Pieces:
             at = self.dense(f"r{part.port}", port) + self.offset(port, part.index)
             yield f"tl.store({at}, {values[carry]}, mask=here)"
 
+    def keeping(self, tile: str) -> Iterator[str]:
+        """Yield the stores of the carries at a tile's start, where a gradient will ask for them."""
+        yield "if kept is not None:"
+        yield f"    keep = kept + (row * tiles + {tile}) * (CARRIES * L) + lane"
+        yield from (f"    tl.store(keep + {i} * L, c{i}, mask=here)" for i in range(self.carries))
+
     def start_gradients(self) -> Iterator[str]:
         """Yield the stores of the gradients of what carries begin with."""
         for i, start in enumerate(self.recurrence.starts):
