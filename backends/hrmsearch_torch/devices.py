@@ -1,7 +1,10 @@
 """Which devices torch can use here, and why not the others."""
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import torch
 
@@ -72,6 +75,19 @@ def pick(name: str, precision: Precision) -> torch.device:
     if found == "mps" and precision == "float64":
         raise BackendError("device 'mps' has no float64; use float32 or another device")
     return device
+
+
+def check_compiles(device: torch.device) -> None:
+    """Raise BackendError where torch.compile lacks what it compiles with."""
+    if device.type == "cuda" and find_spec("triton") is None:
+        raise BackendError(
+            "torch compiles for CUDA by Triton, which is not installed; pip install triton, or do not optimize"
+        )
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise BackendError(
+            f"torch compiles for the CPU by {compiler}, which was not found; install it, or do not optimize"
+        )
 
 
 def places(name: str) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from hrmsearch.ir.init import initial_params
 from hrmsearch.ir.types import DType, Type
 from hrmsearch.runtime import Carry, Options, Pass, Span, SpanResult
 from hrmsearch_torch import kernels, optimizer, ranks
-from hrmsearch_torch.devices import COMPUTE, DTYPES, pick
+from hrmsearch_torch.devices import COMPUTE, DTYPES, check_compiles, pick
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
 from hrmsearch_torch.keyed import KeyedTables
@@ -45,6 +45,8 @@ class TorchExecutable(ParamFiles):
         self.graph = graph
         self.options = options
         self.device = pick(options.device, options.dtype)
+        if options.optimize:
+            check_compiles(self.device)
         self.source = emit(graph)
         self.model = self._module()
         self._run: Any = torch.compile(self.model) if options.optimize else self.model

@@ -228,6 +228,12 @@ def test_an_unknown_device_is_refused_with_those_that_are_here() -> None:
         Backend().compile(small(), Options(device="tpu"))
 
 
+def test_compiling_without_a_compiler_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(BackendError, match=r"by no-such-compiler, which was not found; install it, or do not optimize"):
+        TorchExecutable(small(), Options(optimize=True))
+
+
 def test_devices_are_told_with_a_reason_where_they_are_missing() -> None:
     told = Backend().devices()
     assert set(told) == {"cpu", "cuda", "mps"}
