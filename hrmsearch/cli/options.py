@@ -45,6 +45,9 @@ tokens = click.option(
 )
 run_dir = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 weights = click.argument("weights", metavar="RUN|FILE", type=click.Path(path_type=Path))
+optimize = click.option(
+    "--optimize", is_flag=True, help="Let the backend compile for minutes before the first step, for faster ones."
+)
 of_spec = click.option("--spec", metavar="SPEC", type=SpecName(), help="The model, where FILE is no run.")
 run_backend = click.option("--backend", metavar="NAME", help="In place of the backend that trained it.")
 run_device = click.option("--device", metavar="NAME", help="In place of the device that trained it.")

@@ -56,7 +56,10 @@ class ArmPlan(Part):
 
 
 class Contract(Part):
-    """A study as its workers run it. folder: where runs go, on the host that began it."""
+    """A study as its workers run it.
+
+    folder: where runs go, on the host that began it. optimize: whether backends spend time on compiling.
+    """
 
     format: Literal["hrmsearch study 1"] = "hrmsearch study 1"
     file: StudyFile
@@ -64,6 +67,7 @@ class Contract(Part):
     backend: str
     device: str
     folder: str
+    optimize: bool = False
 
     @classmethod
     def read(cls, text: str) -> "Contract":
@@ -103,7 +107,7 @@ def sized(file: StudyFile, arm: ArmPlan, chosen: Sequence[str] = ()) -> Size | N
     return match(lambda more: arm.spec([*chosen, *more]), file.match.of, budget, within, arm.by)
 
 
-def contract(study: Study, backend: str, device: str, folder: Path) -> Contract:
+def contract(study: Study, backend: str, device: str, folder: Path, *, optimize: bool = False) -> Contract:
     """Return a study with every arm matched; raises SpecError at the arms that cannot be, with the nearest sizes."""
     plans, problems = list[ArmPlan](), list[Problem]()
     for arm in study.arms.values():
@@ -118,4 +122,5 @@ def contract(study: Study, backend: str, device: str, folder: Path) -> Contract:
         plans.append(plan.model_copy(update={"values": dict(size.values), "size": size.size}) if size else plan)
     if problems:
         raise SpecError(problems)
-    return Contract(file=study.file, arms=tuple(plans), backend=backend, device=device, folder=str(folder))
+    arms = tuple(plans)
+    return Contract(file=study.file, arms=arms, backend=backend, device=device, folder=str(folder), optimize=optimize)

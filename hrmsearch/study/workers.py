@@ -114,9 +114,8 @@ def work_on(
     """
     board = _joined(url, name, patience)
     contract = board.contract
-    options = RunOptions(
-        contract.backend, device or contract.device, folder or Path(contract.folder), resume=True, command=command
-    )
+    where = contract.backend, device or contract.device, folder or Path(contract.folder)
+    options = RunOptions(*where, resume=True, optimize=contract.optimize, command=command)
     with listening() as wish:
         work: Work = Trains(Workshop(options), wish)
         leases = Leases(board, grace)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from hrmsearch.errors import RunError, SpecError
+from hrmsearch.errors import BackendError, RunError, SpecError
 from hrmsearch.spec.model import Spec
 from hrmsearch.study.board import create, join
 from hrmsearch.study.contract import contract
@@ -15,6 +15,7 @@ from hrmsearch.study.results import gather
 from hrmsearch.study.rungs import goes_on
 from hrmsearch.study.storage import open_storage, shown
 from hrmsearch.study.training import Trains
+from hrmsearch.study.workers import work_on
 from hrmsearch.train import RunOptions, Workshop
 from hrmsearch.train.interrupting import Wish
 from tests.studying import Pretends, board_of, tiny_study, work_through
@@ -227,3 +228,12 @@ def test_a_storage_that_cannot_be_used_is_told_without_its_password() -> None:
         open_storage("nonsense://x")
     assert shown("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me@host/db"
     assert shown("runs/kernel/journal.log") == "runs/kernel/journal.log"
+
+
+def test_workers_compile_where_the_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = str(tmp_path / "journal.log")
+    agreed = contract(tiny_study(tmp_path, "trials=1", "seeds=1"), "torch", "cpu", tmp_path, optimize=True)
+    create(open_storage(url), agreed, resume=False)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(BackendError, match="no-such-compiler"):
+        work_on("tiny", url, folder=tmp_path)

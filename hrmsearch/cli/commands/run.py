@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Run recurrences by generated kernels where the device has them.",
 )
-@click.option(
-    "--optimize", is_flag=True, help="Let the backend compile for minutes before the first step, for faster ones."
-)
+@options.optimize
 @click.option("--resume", is_flag=True, help="Continue an interrupted run from its last checkpoint.")
 @click.option(
     "--tensorboard",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print what the arms are matched to, and run nothing.")
 @options.backend
 @options.device
+@options.optimize
 @options.as_json
 def command(
     file: str,
@@ -50,6 +51,7 @@ def command(
     dry_run: bool,
     backend: str,
     device: str,
+    optimize: bool,
     as_json: bool,
 ) -> None:
     """Run the study in FILE.
@@ -67,7 +69,7 @@ def command(
     chosen = [*overrides, *(f"{name}={value}" for name, value in given.items() if value is not None)]
     study = load_study(file, chosen)
     folder = out / study.name
-    agreed = contract(study, backend, device, folder.absolute())
+    agreed = contract(study, backend, device, folder.absolute(), optimize=optimize)
     _print_plan(agreed, as_json)
     if dry_run:
         return
