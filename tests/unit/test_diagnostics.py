@@ -63,17 +63,31 @@ def test_every_shipped_spec_is_in_the_table() -> None:
     assert set(EXPECTED) <= set(shipped())
 
 
+#: what `spin` takes on a quiet core of the kind that 100 ms are promised for
+SPIN = 0.0071
+
+
+def spin() -> None:
+    """Take as long as this machine, with what else runs on it, takes for some Python."""
+    held: dict[int, tuple[int, str]] = {}
+    for i in range(100_000):
+        held[i % 97] = (i, str(i))
+
+
+def taken(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_validating_a_shipped_spec_takes_under_100_ms(name: str) -> None:
     spec = hs.load(name)
     graph = hs.lower(spec)
     validate(graph, spec)
-    seconds: list[float] = []
-    for _ in range(5):
-        start = time.process_time()
-        validate(graph, spec)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.1
+    # a core that is shared or slow takes longer for both
+    ratios = [taken(lambda: validate(graph, spec)) / taken(spin) for _ in range(5)]
+    assert min(ratios) * SPIN < 0.1
 
 
 def test_the_published_memory_leaks_by_the_path_that_was_measured() -> None:
