@@ -120,7 +120,8 @@ class TorchExecutable(ParamFiles):
         for path, copy in self._copies.items():
             if copy.grad is None:
                 continue
-            param, found = self._params[path], copy.grad.to(self._params[path].dtype)
+            param = self._params[path]
+            found = copy.grad.to(param.dtype)
             param.grad = found if param.grad is None else param.grad.add_(found)
             copy.grad = None
 
