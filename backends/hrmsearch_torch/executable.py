@@ -3,8 +3,8 @@
 # torch's own annotations are partial
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnnecessaryComparison=false
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -25,11 +25,11 @@ from hrmsearch_torch.devices import COMPUTE, DTYPES, check_compiles, pick
 from hrmsearch_torch.emit import emit
 from hrmsearch_torch.graphs import DeviceCall, GraphedSteps, Stepped
 from hrmsearch_torch.keyed import KeyedTables
+from hrmsearch_torch.precision import Kept, computing
 from hrmsearch_torch.randomness import Randomness
 
 Array = NDArray[Any]
 Tensors = dict[str, torch.Tensor]
-Parameters = dict[str, torch.nn.Parameter]
 #: what a span gives on the device: losses, the carry after it, and by pass the outputs asked for
 _Ran = tuple[list[torch.Tensor], Tensors, list[Tensors]]
 _INTEGERS = {DType.I32: torch.int32, DType.I8: torch.int8, DType.BOOL: torch.bool}
@@ -50,11 +50,9 @@ class TorchExecutable(ParamFiles):
         self.source = emit(graph)
         self.model = self._module()
         self._run: Any = torch.compile(self.model) if options.optimize else self.model
-        self._params, self._copies = self._by_path()
-        for path in options.training.frozen if options.training else ():
-            for held in (self._params, self._copies):
-                if path in held:
-                    held[path].requires_grad_(False)
+        self._kept = Kept(self._by_path(), DTYPES[options.dtype])
+        self._kept.freeze(options.training.frozen if options.training else ())
+        self._params = self._kept.params
         self._trained = {path: param for path, param in self._params.items() if param.requires_grad}
         drops = any(op.kind == "dropout" for region in graph.regions() for op in region.walk())
         self._random = Randomness(self.model, self.device) if drops else None
@@ -79,19 +77,9 @@ class TorchExecutable(ParamFiles):
 
     def _module(self) -> torch.nn.Module:
         """Return the module; tables are built in the run's precision, and the caller's random state is left alone."""
-        with self._computing(), torch.random.fork_rng(devices=[]):
+        with computing(COMPUTE[self.options.dtype]), torch.random.fork_rng(devices=[]):
             model: torch.nn.Module = self._loaded().Model()
         return model.to(self.device).eval()
-
-    @contextmanager
-    def _computing(self) -> Generator[None]:
-        """Have new tensors in the run's precision."""
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(COMPUTE[self.options.dtype])
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(before)
 
     def _loaded(self) -> ModuleType:
         """Return the emitted file as a module, its recurrences run by kernels where the device has them."""
@@ -99,31 +87,9 @@ class TorchExecutable(ParamFiles):
             return load_source(self.source, self.graph.name)
         return kernels.loaded(self.source, self.graph, self.device.type)
 
-    def _by_path(self) -> tuple[Parameters, Parameters]:
-        """Return the parameters, and what the module computes with instead: copies of them where precision is less."""
+    def _by_path(self) -> dict[str, torch.nn.Parameter]:
         found = dict(self.model.named_parameters(remove_duplicate=False))
-        held = {path: found[path] for path in self.graph.params}
-        kept = DTYPES[self.options.dtype]
-        if kept == COMPUTE[self.options.dtype]:
-            return held, {}
-        params = {p: torch.nn.Parameter(copy.detach().to(kept), copy.requires_grad) for p, copy in held.items()}
-        return params, held
-
-    @torch.no_grad()
-    def _refresh(self) -> None:
-        """Have the module compute with what the parameters are now."""
-        if self._copies:
-            torch._foreach_copy_([*self._copies.values()], [*self._params.values()])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
-
-    def _collect(self) -> None:
-        """Add the gradients of copies to those of the parameters."""
-        for path, copy in self._copies.items():
-            if copy.grad is None:
-                continue
-            param = self._params[path]
-            found = copy.grad.to(param.dtype)
-            param.grad = found if param.grad is None else param.grad.add_(found)
-            copy.grad = None
+        return {path: found[path] for path in self.graph.params}
 
     # -- parameters --------------------------------------------------------------------------------------------------
 
@@ -150,6 +116,7 @@ class TorchExecutable(ParamFiles):
         for path, array in checked.items():
             self._params[path].copy_(torch.tensor(array))
             self._params[path].grad = None
+        self._kept.refresh()
         if self._tables:
             self._tables.forget()
         if self._graphs:
@@ -217,7 +184,6 @@ class TorchExecutable(ParamFiles):
     def _evaluated(self, calls: Sequence[DeviceCall], carry: Mapping[str, Any], lr: object) -> Stepped:
         """Return what passes tell, as a step that moves nothing."""
         del lr
-        self._refresh()
         told: list[Tensors] = []
         for call in calls:
             outputs, carry = self._pass(call, carry)
@@ -237,7 +203,7 @@ class TorchExecutable(ParamFiles):
         declared, states = self.graph.inputs, self.graph.states
         inputs = {name: self._entering(value, declared[name].type) for name, value in call.inputs.items()}
         carry = {path: self._entering(value, states[path].result.type) for path, value in carry.items()}
-        with self._computing():
+        with computing(COMPUTE[self.options.dtype]):
             return self._run(**inputs, state=carry, reset=call.reset, last=call.last)
 
     def _entering(self, value: torch.Tensor, type_: Type) -> torch.Tensor:
@@ -257,7 +223,7 @@ class TorchExecutable(ParamFiles):
         result, total = SpanResult(numbers, after, _told(told)), torch.stack(losses).sum()
         if not total.requires_grad:
             return result, {}
-        inside = [self._copies.get(path, param) for path, param in self._trained.items()]
+        inside = [self._kept.inside(path) for path in self._trained]
         found = torch.autograd.grad(total, inside, allow_unused=True)
         gradients = {path: grad for path, grad in zip(self._trained, found, strict=True) if grad is not None}
         return result, _to_numpy(gradients)
@@ -305,7 +271,6 @@ class TorchExecutable(ParamFiles):
 
     def _span(self, span: Sequence[DeviceCall], carry: Mapping[str, Any]) -> _Ran:
         """Run the passes of a span, the carry not detached between them."""
-        self._refresh()
         losses, told = list[torch.Tensor](), list[Tensors]()
         names = self.options.training.told if self.options.training else ()
         for call in span:
@@ -323,7 +288,7 @@ class TorchExecutable(ParamFiles):
         total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         if total.requires_grad:
             (total if weight == 1.0 else total * weight).backward()
-            self._collect()
+            self._kept.collect()
         return [loss.detach() for loss in losses], after, told
 
     def _step(self, span: Sequence[DeviceCall], carry: Mapping[str, Any], lr: float | torch.Tensor) -> Stepped:
@@ -344,6 +309,7 @@ class TorchExecutable(ParamFiles):
         self._optimizer.step(lr)
         if self._tables:
             self._tables.step(lr)
+        self._kept.refresh()
         for param in params:
             param.grad = None
         if training.ema is not None:

@@ -20,14 +20,14 @@ class KeyedTables:
     """The keyed tables of a graph, and the keys that occurred since the last update.
 
     A table's gradient is that of a gather, so rows with one key have theirs added up; those of other ranks join them
-    before the rule sees any. inputs: by path of a table, the
-    input with its keys.
+    before the rule sees any. inputs: by path of a table, the input with its keys.
     """
 
     def __init__(
         self, training: Training | None, tables: Mapping[str, torch.Tensor], inputs: Mapping[str, str]
     ) -> None:
         self._rules: Mapping[str, KeyedRule] = training.keyed if training else {}
+        self._plans = {path: Plan(rule.rule) for path, rule in self._rules.items()}
         self._tables = tables
         self._inputs = inputs
         self._seen: dict[str, list[torch.Tensor]] = {path: [] for path in tables}
@@ -54,7 +54,7 @@ class KeyedTables:
                 raise BackendError(f"{path}: compiled without a rule to move the rows of this table by")
             scalars = (lr * rule.rate, rule.decay, 1.0)
             # a key that occurs twice writes the same row twice
-            (moved,) = apply(Plan(rule.rule), [table[keys], gradients], scalars)
+            (moved,) = apply(self._plans[path], [table[keys], gradients], scalars)
             table[keys] = moved
             table.grad = None
         self.forget()
