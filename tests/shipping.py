@@ -29,6 +29,7 @@ _SMALLER: Final = {
     "trm_mlp": [*_PREFIXED, *_OVER_POSITIONS],
     "sudoku9": [*_SMALL, *_LEVELS],
     "arc": _ON_SUDOKU,
+    "maze_hard": ["task={kind: sudoku, size: 4, givens: 6}", *_SMALL, *_LEVELS],
 }
 
 

@@ -66,13 +66,15 @@ class Lines(Watcher):
 
     def epoch(self, event: EpochDone) -> None:
         """Print an epoch's scores after its last pass."""
-        train = event.train[-1]
-        valid = "  ".join(f"{name} {measured(name, value)}" for name, value in event.valid[-1].metrics.items())
-        click.echo(
-            f"seed {event.seed}  epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}  "
-            f"train loss {train.loss:.4f}  valid {valid}  "
-            f"{duration(event.seconds)}{'  best' if event.best else ''}"
-        )
+        parts = [
+            f"seed {event.seed}  epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}",
+            f"train loss {event.train[-1].loss:.4f}",
+        ]
+        if event.valid:
+            scores = "  ".join(f"{name} {measured(name, value)}" for name, value in event.valid[-1].metrics.items())
+            parts.append(f"valid {scores}")
+        parts += [duration(event.seconds), *(["best"] if event.best else [])]
+        click.echo("  ".join(parts))
         self._pace.restart()
 
     def stopped_early(self, seed: int, epoch: int, best_epoch: int) -> None:

@@ -41,7 +41,7 @@ class LiveEvents(Watcher):
         """Write the scores of an epoch, and all that was kept."""
         for split, scores in (("train", event.train), ("valid", event.valid)):
             for score in scores:
-                more = f"_pass_{score.number}" if len(event.valid) > 1 else ""
+                more = f"_pass_{score.number}" if len(scores) > 1 else ""
                 values = {name: value for name, value in score.record().items() if name != "pass"}
                 self._scalars(event.step, {f"{split}/{name}{more}": value for name, value in values.items()})
         with self._file.open("ab") as file:

@@ -129,9 +129,10 @@ class Telemetry(Part):
 class Train(Part):
     """How a model is trained.
 
-    patience: epochs without a better validation loss before stopping. accumulate: micro-batches per optimiser step.
-    ema: decay of the averaged parameters that are evaluated and kept. checkpoint: seconds between checkpoints inside
-    an epoch; the end of an epoch always writes one. diverged: a loss beyond this many times the first one stops a run.
+    patience: epochs without a better validation loss before stopping. eval_interval: epochs from one validation to the
+    next, 1 if left out; the last epoch of all is validated anyway. accumulate: micro-batches per optimiser step.
+    ema: decay of the averaged parameters that are evaluated and kept. checkpoint: seconds between checkpoints; every
+    validation writes one besides. diverged: a loss beyond this many times the first one stops a run.
     precision: what a pass computes in; under bfloat16 parameters, carries, losses and the states of memories stay in
     float32. telemetry: what the model tells of itself meanwhile; nothing by default. phases: stretches of training
     with losses and parameters of their own. The last one chooses the best epoch, and patience is its alone.
@@ -149,6 +150,7 @@ class Train(Part):
     checkpoint: NonNegativeFloat = 60.0
     diverged: PositiveFloat = 1e3
     # absent ones leave the resolved spec, and so its hash, as it was
+    eval_interval: PositiveInt | None = None
     telemetry: Telemetry | None = None
     phases: tuple[Phase, ...] | None = Field(default=None, min_length=1)
 
@@ -171,6 +173,12 @@ class Train(Part):
     def phase_at(self, epoch: int) -> int:
         """Return the phase that an epoch belongs to, both from 0; the last phase has no end."""
         return max(phase for phase in range(len(self.phases or (None,))) if self.begins(phase) <= epoch)
+
+    def validates(self, epoch: int) -> bool:
+        """Return whether an epoch, counted from 1, ends with validation; the last one of every phase does."""
+        phase = self.phase_at(epoch - 1)
+        done = epoch - self.begins(phase)
+        return done == self.epochs_of(phase) or done % (self.eval_interval or 1) == 0
 
     @property
     def all_epochs(self) -> int:

@@ -103,12 +103,13 @@ class _Asking(Silent):
     """Asks at every rung whether the run goes on."""
 
     def __init__(self, candidate: Candidate, epochs: int) -> None:
-        self._rungs = set(candidate.prune.rungs(epochs) if candidate.prune else ())
+        self._rungs = candidate.prune.rungs(epochs) if candidate.prune else []
         self._ask = candidate.rung
 
     def epoch(self, event: EpochDone) -> None:
-        """Ask after an epoch that is a rung."""
-        self._reach(event.epoch, event.valid[-1])
+        """Ask after an epoch that is a rung, or was the first to be validated after one."""
+        if event.valid:
+            self._reach(event.epoch, event.valid[-1])
 
     def catch_up(self, folder: RunFolder) -> None:
         """Ask for the rungs that a run passed before it was broken off: it may have died on the way to asking."""
@@ -123,5 +124,6 @@ class _Asking(Silent):
             self._reach(epoch, Score.of(more))
 
     def _reach(self, epoch: int, score: Score) -> None:
-        if epoch in self._rungs and self._ask(epoch, {"loss": score.loss, **score.metrics}):
-            raise _Pruned(epoch, _metrics(score))
+        while self._rungs and self._rungs[0] <= epoch:
+            if self._ask(self._rungs.pop(0), {"loss": score.loss, **score.metrics}):
+                raise _Pruned(epoch, _metrics(score))

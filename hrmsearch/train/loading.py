@@ -82,7 +82,7 @@ class Evaluation:
 def load_run(run_dir: Path, backend: str | None = None, device: str | None = None) -> LoadedRun:
     """Return a run with its best parameters, on the backend and device it was trained on unless told otherwise.
 
-    Raises RunError where the folder is no run's, its files do not belong together, or no epoch has ended yet.
+    Raises RunError where the folder is no run's, its files do not belong together, or it was never validated.
     """
     folder = RunFolder(run_dir)
     found = manifest.read(folder.manifest)
@@ -90,7 +90,7 @@ def load_run(run_dir: Path, backend: str | None = None, device: str | None = Non
     if spec_hash(spec) != found["spec_hash"]:
         raise RunError(f"{folder.resolved}: is not the spec that {folder.manifest} describes")
     if not folder.weights.exists():
-        raise RunError(f"{folder.weights}: no such file; a run has weights once its first epoch has ended")
+        raise RunError(f"{folder.weights}: no such file; a run has weights once it has been validated")
     options = RunOptions(
         backend or found["backend"],
         device or found["device"],

@@ -35,7 +35,7 @@ class Trainer:
     else.
 
     What a run computes depends on the job alone: when checkpoints are written changes nothing. A checkpoint stands
-    between two groups of batches, after every epoch, and at the start.
+    between two groups of batches, after every validation, between phases, and at the start.
     """
 
     def __init__(
@@ -115,8 +115,11 @@ class Trainer:
     def _done(self) -> bool:
         p, patience = self.progress, self._train.patience
         begun = self._train.begins(self._phase)
-        waited = patience is not None and self._is_last and p.epoch - max(p.best_epoch, begun) >= patience
-        return p.epoch >= self._train.all_epochs or (p.epoch > begun and waited)
+        if p.epoch >= self._train.all_epochs:
+            return True
+        if patience is None or not self._is_last or p.epoch == begun or not self._train.validates(p.epoch):
+            return False
+        return p.epoch - max(p.best_epoch, begun) >= patience
 
     def _epoch(self) -> None:
         plan, p = self._job.plan, self.progress
@@ -125,7 +128,7 @@ class Trainer:
                 self._timed(self._roll)
         else:
             self._walk()
-        self._validate()
+        self._end_epoch()
         self._heed()
 
     def _walk(self) -> None:
@@ -153,13 +156,14 @@ class Trainer:
         begun = time.monotonic()
         work()
         self.progress.seconds += time.monotonic() - begun
-        if self._wish.signal is not None or time.monotonic() - self._saved >= self._train.checkpoint:
+        if time.monotonic() - self._saved >= self._train.checkpoint:
             self._save()
         self._heed()
 
     def _heed(self) -> None:
-        """Stop where a signal asked to; a checkpoint was just written."""
+        """Stop where a signal asked to, with a checkpoint of this very step."""
         if self._wish.signal is not None:
+            self._save()
             raise Interrupted(self._wish.signal, self._job.folder.path, self.progress.step)
 
     def _rate(self) -> float:
@@ -195,15 +199,13 @@ class Trainer:
 
     # -- the end of an epoch -----------------------------------------------------------------------------------------
 
-    def _validate(self) -> None:
-        p, task = self.progress, self._job.plan.task
+    def _end_epoch(self) -> None:
+        """Write down what the epoch gave and go to the next; validate, if it is time."""
+        p = self.progress
         train = [self._trained(i + 1, loss) for i, loss in enumerate(p.train_losses())]
-        self._judge.set_params(self._executable.averaged())
-        valid = self._score("valid")
-        for found in valid:
-            if not math.isfinite(found.loss):
-                raise self._diverged(f"validation after epoch {p.epoch + 1}, pass {found.number}: loss {found.loss}")
-        best = self._is_last and p.judge(valid, task.criterion)
+        due = self._train.validates(p.epoch + 1)
+        valid = self._validated() if due else ()
+        best = due and self._is_last and p.judge(valid, self._job.plan.task.criterion)
         if best:
             self._best = self._judge.params
         self._record(train, valid)
@@ -212,11 +214,22 @@ class Trainer:
         if self._rolling is None:
             self._stepper.forget()
         self._next_phase()
-        self._save()
+        if due:
+            self._save()
         if best:
             self._judge.save(self._job.folder.weights)
         event = EpochDone(self._job.seed, p.epoch, self._train.all_epochs, p.step, train, valid, best, seconds)
         self._watcher.epoch(event)
+
+    def _validated(self) -> tuple[Score, ...]:
+        """Give the judge the parameters as they are, and return their scores on valid."""
+        self._judge.set_params(self._executable.averaged())
+        valid = self._score("valid")
+        for found in valid:
+            if not math.isfinite(found.loss):
+                place = f"validation after epoch {self.progress.epoch + 1}, pass {found.number}"
+                raise self._diverged(f"{place}: loss {found.loss}")
+        return valid
 
     def _trained(self, number: int, loss: float) -> Score:
         """Return the score of a pass in training; only a loss per target tells what the task is judged by."""

@@ -47,9 +47,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """An epoch was trained and validated; scores by pass, `best` when the last pass is better than ever.
+    """An epoch was trained; scores by pass, `best` when the last pass on valid is better than ever.
 
-    seconds: training, without validation.
+    valid: nothing, if validation was not due. seconds: training, without validation.
     """
 
     seed: int

@@ -49,6 +49,7 @@ PARAMS = {
     "lct": 78_080,
     "sudoku9": 1_730_561,
     "maze": 153_293,
+    "maze_hard": 887_233,
     "arc": 54_849,
     "lct_oacd_1layer": 78_080,
     "lct_oacd_2layer": 149_952,

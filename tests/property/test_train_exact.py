@@ -57,12 +57,13 @@ def test_accumulated_micro_batches_equal_the_big_batch(nest: tuple[str, ...], mi
     st.sampled_from(["model.defaults.dropout=0.0", "model.defaults.dropout=0.2"]),
     st.sampled_from(["train.ema=none", "train.ema=0.8"]),
     st.sampled_from(["train.schedule={kind: cosine, warmup: 3}", "train.accumulate=2"]),
+    st.sampled_from(["train.epochs=3", "train.eval_interval=2"]),
     st.data(),
 )
 def test_a_run_broken_off_anywhere_and_resumed_ends_as_if_it_had_not_been(
-    nest: tuple[str, ...], precision: str, dropout: str, ema: str, more: str, data: st.DataObject
+    nest: tuple[str, ...], precision: str, dropout: str, ema: str, more: str, interval: str, data: st.DataObject
 ) -> None:
-    changes = (*nest, precision, dropout, ema, more, "train.patience=1", "train.batch=3", "train.epochs=3")
+    changes = (*nest, precision, dropout, ema, more, "train.patience=1", "train.batch=3", "train.epochs=3", interval)
     with TemporaryDirectory() as folder:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"
         heard = Heard()

@@ -31,6 +31,7 @@ EXPECTED = {
     "sudoku4": [],
     "sudoku9": [],
     "maze": [],
+    "maze_hard": [],
     "arc": [],
     "hrm_simultaneous": ["HS102"],
     "hrm_memory": ["HS101", "HS102", "HS106", "HS109"],

@@ -5,9 +5,12 @@ import math
 import os
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hrmsearch.errors import DataError, DivergedError, RunError
 from hrmsearch.ir.checkpoint import read_arrays, write_arrays
@@ -133,6 +136,27 @@ def test_patience_counts_epochs_without_a_better_one(tmp_path: Path) -> None:
     result = train(tiny("train.epochs=40", "train.optimizer.lr=0.3", "train.patience=2"), tmp_path, heard)
     assert result.epochs == result.best_epoch + 2 < 40
     assert heard.texts[-1] == f"seed 0 stopped early after {result.epochs}, best {result.best_epoch}"
+
+
+@settings(max_examples=5)
+@given(epochs=st.integers(1, 5), interval=st.integers(1, 6))
+def test_validation_between_epochs_changes_nothing_but_what_is_known(epochs: int, interval: int) -> None:
+    with TemporaryDirectory() as folder:
+        often, seldom = Heard(), Heard()
+        train(tiny(f"train.epochs={epochs}"), Path(folder) / "often", often)
+        found = train(tiny(f"train.epochs={epochs}", f"train.eval_interval={interval}"), Path(folder) / "some", seldom)
+    at = [epoch for epoch in range(1, epochs + 1) if epoch % interval == 0 or epoch == epochs]
+    assert [event.epoch for event in seldom.epochs() if event.valid] == at
+    assert [event.train for event in seldom.epochs()] == [event.train for event in often.epochs()]
+    assert all(event.valid in ((), other.valid) for event, other in zip(seldom.epochs(), often.epochs(), strict=True))
+    assert found.best_epoch in at
+
+
+def test_patience_runs_out_after_a_validation(tmp_path: Path) -> None:
+    changes = ("train.epochs=40", "train.optimizer.lr=0.3", "train.patience=2", "train.eval_interval=3")
+    result = train(tiny(*changes), tmp_path)
+    assert result.epochs % 3 == 0
+    assert result.best_epoch + 2 <= result.epochs < 40
 
 
 def test_the_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:
