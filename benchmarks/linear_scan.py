@@ -3,12 +3,13 @@
     python benchmarks/linear_scan.py [--quick] [--write] [--device cpu] [--rounds 7]
 
 First two levels per channel, read out, as an H/L kernel has them: z_t = A z_(t-1) + b x_t and y_t = c z_t + d x_t. On
-CUDA x comes in bfloat16 too, a compiled `associative_scan` runs beside, and so do levels whose A is made of gates, by a
-kernel that reads the gates and by one that reads the matrices. Then bare scans h_t = a_t h_(t-1) + b_t of many kinds
-and sizes. All implementations of a case are timed in turn, in every round, with copies of its input; on a CPU in CPU
-time of one thread, on CUDA as replays of a CUDA graph. A time is shown only if values and gradients are those in
-float64, to 2e-5 of the largest entry (8e-3 in bfloat16). `--write` puts the first tables into results/kernels/, and the
-shortest times of the bare scans into the table that the compiler passes `forms` and `fuse` choose from.
+CUDA all of it comes in bfloat16 too, as in a model of that precision; a compiled `associative_scan` runs beside, and
+so do levels whose A is made of gates, by a kernel that reads the gates and by one that reads the matrices. Then bare
+scans h_t = a_t h_(t-1) + b_t of many kinds and sizes. All implementations of a case are timed in turn, in every
+round, with copies of its input; on a CPU in CPU time of one thread, on CUDA as replays of a CUDA graph. A time is
+shown only if values and gradients are those in float64, to 2e-5 of the largest entry (8e-3 in bfloat16). `--write`
+puts the first tables into results/kernels/, and the shortest times of the bare scans into the table that the compiler
+passes `forms` and `fuse` choose from.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -59,6 +60,8 @@ SIZES_CUDA = ((16, 64, 64), (16, 1024, 64), (16, 1024, 256), (64, 1024, 1024))
 QUICK = ((16, 64, 64), (16, 512, 64))
 #: steps up to which a launch or more for each says anything on CUDA
 LAUNCHES = 1024
+#: number formats of operands and results
+FORMATS = ("float32", HALF := "bfloat16")
 #: seconds for compiling kernels beforehand
 COMPILING = 150.0
 
@@ -80,12 +83,12 @@ def read_out(rows: int, tokens: int, channels: int, device: str, *, half: bool =
     scan = {} if half or device == "cpu" else {"compiled associative_scan": torch.compile(associative, dynamic=False)}
     x = (2 if half else 4) * rows * tokens * channels
     return Problem(
-        f"Two levels, B={rows} T={tokens} D={channels}{', x in bfloat16' if half else ''}",
+        f"Two levels, B={rows} T={tokens} D={channels}{', bfloat16' if half else ''}",
         levels_drawn(rows, tokens, channels),
         levels_loop,
         {**loop, **by_kernel(graph, device), **torch_forms, **scan},
         moved=(2 * x, 5 * x),
-        halves=[0] if half else [],
+        half=half,
         plain=[*scan],
     )
 
@@ -114,22 +117,21 @@ def with_gates(rows: int, tokens: int, channels: int, device: str, *, half: bool
     x = (2 if half else 4) * rows * tokens * channels
     size = f"B={rows} T={tokens} D={channels}{', bfloat16' if half else ''}"
     operands = [*matrices(*gates[:3]), gates[3]]
-    halves = [0, 1] if half else []
     return Problem(
         f"Two levels, gated, {size}",
         gates,
         gated_loop,
         by_kernel(gated(channels), device),
         moved=(4 * x, 11 * x),
-        halves=[0, 1, 2] if half else [],
-        beside=[Problem(size, operands, made_loop, fed, moved=(7 * x, 20 * x), halves=halves)],
+        half=half,
+        beside=[Problem(size, operands, made_loop, fed, moved=(7 * x, 20 * x), half=half)],
     )
 
 
-def on(device: str, *, quick: bool) -> Iterator[Callable[[], Problem]]:
+def on(device: str, formats: Sequence[str], *, quick: bool) -> Iterator[Callable[[], Problem]]:
     """Yield makers of what is measured of the two levels on a device."""
     sizes = QUICK if quick else LEVELS.get(device, LEVELS_CUDA)
-    for half in (False, True) if device != "cpu" else (False,):
+    for half in (one == HALF for one in formats):
         yield from (partial(read_out, *size, device, half=half) for size in sizes)
         gates = (QUICK[:1] if quick else GATED) if device != "cpu" else ()
         yield from (partial(with_gates, *size, device, half=half) for size in gates)
@@ -214,12 +216,13 @@ class Part:
     half: str
     number: int
     device: str
+    formats: tuple[str, ...]
     quick: bool
 
     def problem(self) -> Problem:
         """Return the problem."""
         if self.half == "levels":
-            return next(islice(on(self.device, quick=self.quick), self.number, None))()
+            return next(islice(on(self.device, self.formats, quick=self.quick), self.number, None))()
         return next(islice(bare(self.device, quick=self.quick), self.number, None)).problem(self.device)
 
     def run(self) -> None:
@@ -231,12 +234,13 @@ class Part:
         torch.cuda.synchronize()
 
 
-def compile_beforehand(half: str, device: str, *, quick: bool) -> None:
+def compile_beforehand(half: str, device: str, formats: Sequence[str], *, quick: bool) -> None:
     """Let Triton compile in several processes what a half of the benchmark will run; a C compiler takes no time."""
     if device == "cpu":
         return
-    count = sum(1 for _ in (on(device, quick=quick) if half == "levels" else bare(device, quick=quick)))
-    in_processes(Part.run, [Part(half, number, device, quick) for number in range(count)], COMPILING)
+    cases = on(device, formats, quick=quick) if half == "levels" else bare(device, quick=quick)
+    parts = [Part(half, number, device, tuple(formats), quick) for number, _ in enumerate(cases)]
+    in_processes(Part.run, parts, COMPILING)
 
 
 # -- the table of the compiler passes ----------------------------------------------------------------------------------
@@ -278,19 +282,21 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace this device's results and table")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", choices=("levels", "bare"), help="one half alone")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, help="of the levels; on CUDA both, else float32")
     args = parser.parse_args()
+    formats = args.formats or FORMATS[: 1 if args.device == "cpu" else None]
     torch.set_num_threads(1)
     rounds = 3 if args.quick else args.rounds
     first, second = Report(), Report()
     if args.only != "bare":
-        compile_beforehand("levels", args.device, quick=args.quick)
-        for problem in on(args.device, quick=args.quick):
+        compile_beforehand("levels", args.device, formats, quick=args.quick)
+        for problem in on(args.device, formats, quick=args.quick):
             first.add(measure(problem(), args.device, rounds))
         if args.write:
             first.save(args.device, "linear_scan")
     if args.only != "levels":
         rows: list[dict[str, Any]] = []
-        compile_beforehand("bare", args.device, quick=args.quick)
+        compile_beforehand("bare", args.device, formats, quick=args.quick)
         for case in bare(args.device, quick=args.quick):
             measured = measure(case.problem(args.device), args.device, rounds)
             second.add(measured)

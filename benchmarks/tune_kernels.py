@@ -39,7 +39,8 @@ from hrmsearch.files import write
 from hrmsearch.ir.graph import Region
 from hrmsearch.recurrence import Recurrence, describe
 from hrmsearch_torch.emit import recurrences
-from hrmsearch_torch.kernels.arrays import Frame, arranged
+from hrmsearch_torch.kernels import Scan
+from hrmsearch_torch.kernels.arrays import Frame
 from hrmsearch_torch.kernels.cuda import CudaKernel, LaneKernel
 from hrmsearch_torch.kernels.cuda_heads import HeadKernel
 from hrmsearch_torch.kernels.settings import TABLE, Settings, Size
@@ -52,7 +53,7 @@ MANY = 132 * 64
 
 @dataclass(frozen=True)
 class Case:
-    """A function at a size. half: what varies with the steps comes in bfloat16."""
+    """A function at a size. half: all of it comes in bfloat16."""
 
     function: str
     rows: int
@@ -64,12 +65,12 @@ class Case:
         """Return its operands and what is right."""
         size = self.rows, self.steps
         if self.function == "levels":
-            return Problem(str(self), levels_drawn(*size, self.channels), levels_loop, {}, halves=[0] * self.half)
+            return Problem(str(self), levels_drawn(*size, self.channels), levels_loop, {}, half=self.half)
         if self.function == "gated":
-            return Problem(str(self), gated_drawn(*size, self.channels), gated_loop, {}, halves=[0, 1, 2] * self.half)
+            return Problem(str(self), gated_drawn(*size, self.channels), gated_loop, {}, half=self.half)
         heads = self.channels // HEAD or 1
         operands = slstm_drawn(*size, heads, self.channels // heads)
-        return Problem(str(self), operands, slstm_loop, {}, halves=[0] * self.half)
+        return Problem(str(self), operands, slstm_loop, {}, half=self.half)
 
     def recurrence(self) -> Recurrence:
         heads = self.channels // HEAD or 1
@@ -119,9 +120,8 @@ class Run:
 
     def __init__(self, case: Case, settings: Settings, operands: Sequence[Tensor]) -> None:
         self.kernel = case.kernel(settings)
-        ports = self.kernel.recurrence.operands
         self._sizes = Frame(self.kernel.recurrence).sizes(operands)
-        self._operands = [arranged(x, port, self._sizes) for x, port in zip(operands, ports, strict=True)]
+        self._operands = Scan(self.kernel.recurrence).arranged(*operands)
 
     def forward(self) -> list[Tensor]:
         return self.kernel.forward(self._operands, self._sizes)

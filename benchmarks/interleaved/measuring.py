@@ -33,8 +33,8 @@ class Problem:
 
     operands: in float64. truth: what is right, over float64. forms: the implementations by name; ratios are to the
     first. moved: the least bytes that a forward, and a forward and gradient, move; None where that bounds nothing.
-    copied: the operand that is copied, as a share of whose speed times are shown. halves: the operands that come in
-    bfloat16. plain: the implementations that have no gradient. beside: other functions of this size.
+    copied: the operand that is copied, as a share of whose speed times are shown. half: operands come in bfloat16.
+    plain: the implementations that have no gradient. beside: other functions of this size.
     """
 
     title: str
@@ -43,19 +43,18 @@ class Problem:
     forms: Mapping[str, Form]
     moved: tuple[int, int] | None = None
     copied: int = 0
-    halves: Sequence[int] = ()
+    half: bool = False
     plain: Sequence[str] = ()
     beside: Sequence["Problem"] = ()
 
     @property
     def agree(self) -> float:
         """The largest error of an implementation whose time means anything."""
-        return HALF_AGREE if self.halves else AGREE
+        return HALF_AGREE if self.half else AGREE
 
     def given(self, device: str) -> list[Tensor]:
         """Return the operands as implementations get them."""
-        formats = [torch.bfloat16 if i in self.halves else torch.float32 for i, _ in enumerate(self.operands)]
-        return [x.to(device, dtype) for x, dtype in zip(self.operands, formats, strict=True)]
+        return [x.to(device, torch.bfloat16 if self.half else torch.float32) for x in self.operands]
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Measured:
     def bandwidth(self) -> float:
         """Bytes per millisecond of the fastest copy, read and written."""
         problem = self.problem
-        bytes_ = 2 if problem.copied in problem.halves else 4
+        bytes_ = 2 if problem.half else 4
         return 2 * bytes_ * problem.operands[problem.copied].numel() / min(self.copies)
 
 
