@@ -1,6 +1,7 @@
 """The search of a study: which points are tried, what is never trained, what ends early, and who is chosen."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,13 @@ from optuna.trial import TrialState
 
 from hrmsearch.errors import BackendError, RunError, SpecError
 from hrmsearch.spec.model import Spec
-from hrmsearch.study.board import create, join
+from hrmsearch.study.board import Item, create, join
 from hrmsearch.study.contract import contract
 from hrmsearch.study.outcomes import Outcome, outcome_of
 from hrmsearch.study.results import gather
 from hrmsearch.study.rungs import goes_on
 from hrmsearch.study.storage import open_storage, shown
-from hrmsearch.study.training import Trains
+from hrmsearch.study.training import Candidate, Trains
 from hrmsearch.study.workers import work_on
 from hrmsearch.train import RunOptions, Workshop
 from hrmsearch.train.interrupting import Wish
@@ -188,6 +189,29 @@ def test_the_worse_trials_end_on_a_rung(tmp_path: Path, objectives: str) -> None
     best = min(outcome.valid["bpc"] or 0 for outcome in outcomes)
     assert best in [outcome.valid["bpc"] for outcome in outcomes if outcome.what == "trained"]
     assert all(outcome.what == "trained" for item, outcome in ended if item.kind == "final")
+
+
+@pytest.mark.parametrize(("ends", "epoch"), [(1, 3), (2, 3), (4, 6), (8, 8)])
+def test_a_rung_between_two_validations_is_asked_at_the_second(tmp_path: Path, ends: int, epoch: int) -> None:
+    pytest.importorskip("torch")
+    study = tiny_study(tmp_path, "prune={first: 1, factor: 2}", "train.epochs=8", "train.eval_interval=3")
+    asked: list[int] = []
+
+    def rung(at: int, _: Mapping[str, float]) -> bool:
+        asked.append(at)
+        return at == ends
+
+    prune, arm = study.file.prune, study.arms["a"]
+    candidate = Candidate(arm.spec, 0, tmp_path / "run", prune=prune, rung=rung)
+    outcome = Trains(Workshop(RunOptions(out=tmp_path)), Wish())(Item("search", "a", 0, 0), candidate)
+    assert (outcome.what, outcome.epochs) == ("trained" if ends == 8 else "pruned", epoch)
+    assert asked == [at for at in (1, 2, 4) if at <= ends]
+
+
+def test_a_seed_of_every_arm_comes_before_the_next_seed(tmp_path: Path) -> None:
+    work = Pretends(bowl)
+    work_through(board_of(tiny_study(tmp_path, "trials=0", "search={}", "seeds=2"), tmp_path), work, tmp_path)
+    assert [item.name for item, _, _ in work.seen] == ["a-seed-1", "b-seed-1", "a-seed-2", "b-seed-2"]
 
 
 def test_the_best_part_goes_on_at_a_rung_and_the_first_one_always() -> None:
