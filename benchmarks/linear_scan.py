@@ -211,9 +211,9 @@ def bare(device: str, *, quick: bool) -> Iterator[Bare]:
 
 @dataclass(frozen=True)
 class Part:
-    """One problem of a half of this benchmark, by number."""
+    """One problem of a section of this benchmark, by number. section: `levels` or `bare`."""
 
-    half: str
+    section: str
     number: int
     device: str
     formats: tuple[str, ...]
@@ -221,7 +221,7 @@ class Part:
 
     def problem(self) -> Problem:
         """Return the problem."""
-        if self.half == "levels":
+        if self.section == "levels":
             return next(islice(on(self.device, self.formats, quick=self.quick), self.number, None))()
         return next(islice(bare(self.device, quick=self.quick), self.number, None)).problem(self.device)
 
@@ -234,12 +234,12 @@ class Part:
         torch.cuda.synchronize()
 
 
-def compile_beforehand(half: str, device: str, formats: Sequence[str], *, quick: bool) -> None:
-    """Let Triton compile in several processes what a half of the benchmark will run; a C compiler takes no time."""
+def compile_beforehand(section: str, device: str, formats: Sequence[str], *, quick: bool) -> None:
+    """Let Triton compile in several processes what a section of the benchmark will run; a C compiler takes no time."""
     if device == "cpu":
         return
-    cases = on(device, formats, quick=quick) if half == "levels" else bare(device, quick=quick)
-    parts = [Part(half, number, device, tuple(formats), quick) for number, _ in enumerate(cases)]
+    cases = on(device, formats, quick=quick) if section == "levels" else bare(device, quick=quick)
+    parts = [Part(section, number, device, tuple(formats), quick) for number, _ in enumerate(cases)]
     in_processes(Part.run, parts, COMPILING)
 
 
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few small sizes and rounds")
     parser.add_argument("--write", action="store_true", help="replace this device's results and table")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", choices=("levels", "bare"), help="one half alone")
+    parser.add_argument("--only", choices=("levels", "bare"), help="one section alone")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, help="of the levels; on CUDA both, else float32")
     args = parser.parse_args()
     formats = args.formats or FORMATS[: 1 if args.device == "cpu" else None]

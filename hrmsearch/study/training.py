@@ -105,6 +105,7 @@ class _Asking(Silent):
     def __init__(self, candidate: Candidate, epochs: int) -> None:
         self._rungs = candidate.prune.rungs(epochs) if candidate.prune else []
         self._ask = candidate.rung
+        self._epochs = epochs
 
     def epoch(self, event: EpochDone) -> None:
         """Ask after an epoch that is a rung, or was the first to be validated after one."""
@@ -124,6 +125,7 @@ class _Asking(Silent):
             self._reach(epoch, Score.of(more))
 
     def _reach(self, epoch: int, score: Score) -> None:
-        while self._rungs and self._rungs[0] <= epoch:
+        # after its last epoch a run has nothing left to save
+        while self._rungs and self._rungs[0] <= epoch < self._epochs:
             if self._ask(self._rungs.pop(0), {"loss": score.loss, **score.metrics}):
                 raise _Pruned(epoch, _metrics(score))

@@ -191,10 +191,22 @@ def test_the_worse_trials_end_on_a_rung(tmp_path: Path, objectives: str) -> None
     assert all(outcome.what == "trained" for item, outcome in ended if item.kind == "final")
 
 
-@pytest.mark.parametrize(("ends", "epoch"), [(1, 3), (2, 3), (4, 6), (8, 8)])
-def test_a_rung_between_two_validations_is_asked_at_the_second(tmp_path: Path, ends: int, epoch: int) -> None:
+@pytest.mark.parametrize(
+    ("interval", "ends", "epoch", "rungs"),
+    [
+        (3, 1, 3, [1]),
+        (3, 2, 3, [1, 2]),
+        (3, 4, 6, [1, 2, 4]),
+        (3, 8, 8, [1, 2, 4]),
+        (5, 8, 8, [1, 2, 4]),
+        (9, 1, 8, []),
+    ],
+)
+def test_a_rung_between_two_validations_is_asked_at_the_second(
+    tmp_path: Path, interval: int, ends: int, epoch: int, rungs: list[int]
+) -> None:
     pytest.importorskip("torch")
-    study = tiny_study(tmp_path, "prune={first: 1, factor: 2}", "train.epochs=8", "train.eval_interval=3")
+    study = tiny_study(tmp_path, "prune={first: 1, factor: 2}", "train.epochs=8", f"train.eval_interval={interval}")
     asked: list[int] = []
 
     def rung(at: int, _: Mapping[str, float]) -> bool:
@@ -204,8 +216,8 @@ def test_a_rung_between_two_validations_is_asked_at_the_second(tmp_path: Path, e
     prune, arm = study.file.prune, study.arms["a"]
     candidate = Candidate(arm.spec, 0, tmp_path / "run", prune=prune, rung=rung)
     outcome = Trains(Workshop(RunOptions(out=tmp_path)), Wish())(Item("search", "a", 0, 0), candidate)
-    assert (outcome.what, outcome.epochs) == ("trained" if ends == 8 else "pruned", epoch)
-    assert asked == [at for at in (1, 2, 4) if at <= ends]
+    assert (outcome.what, outcome.epochs) == ("trained" if epoch == 8 else "pruned", epoch)
+    assert asked == rungs
 
 
 def test_a_seed_of_every_arm_comes_before_the_next_seed(tmp_path: Path) -> None:
