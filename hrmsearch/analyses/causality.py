@@ -7,7 +7,7 @@ larger.
 
     split T -> (n, S)       d <= 0 becomes (0, d), larger sees the whole window
     merge (n, S) -> T       (0, d <= 0) becomes d, a negative major -1, larger the whole window
-    slice, pad, concat      p leading rows dropped add p, p prepended subtract p
+    slice, pad, concat      p leading rows dropped add p, p prepended subtract p (of chunks, see `Seen.before`)
     mixing an axis          its offset and all minor ones become inf; of the outermost axis: the whole window
     a causal mixing         keeps the offset
     scan                    a carry is what the body gave one position earlier: its offset falls by one
@@ -21,6 +21,7 @@ hold what comes next, so they start at inf. Logits must not exceed 0 along T.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hrmsearch.analyses.diagnostics import Finding, rule
 from hrmsearch.analyses.domain import Domain, Site
@@ -33,8 +34,37 @@ from hrmsearch.ir.ops import Flow, How, lookup
 from hrmsearch.ir.ops.table import Flows
 
 Axes = tuple[str, ...]
-Offsets = tuple[float, ...]
 _DISSOLVED = "*"  # stands for minor axes that were mixed: every one of their positions is seen
+
+
+class Seen(NamedTuple):
+    """The largest offset along axes of tokens.
+
+    before: rows that stand before the first token, a prefix say, so that position p is that of token p - before. What
+    chunks dissolve it leaves alone: it counts tokens, not chunks.
+    """
+
+    offsets: tuple[float, ...]
+    before: float = 0.0
+
+    def shifted(self, by: int) -> "Seen":
+        """Return it, along one axis, after `by` leading rows were dropped, or as many prepended where negative."""
+        before = max(0.0, self.before - by)
+        return Seen((self.offsets[0] + by - (self.before - before),), before)
+
+    def joined(self, other: "Seen") -> "Seen":
+        """Return the farther one."""
+        before = min(self.before, other.before)
+        return Seen(max(self._with(before), other._with(before)), before)
+
+    def _with(self, before: float) -> tuple[float, ...]:
+        """Return offsets for fewer rows before; of chunks the same, which see no less."""
+        return (self.offsets[0] - (self.before - before),) if len(self.offsets) == 1 else self.offsets
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it reaches past its own position; for chunks, whatever stands before."""
+        return self._with(0.0) > (0.0,) * len(self.offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +85,20 @@ class Horizon:
     zero: whether it is exactly zero, as what is read from an empty memory. chains: why it looks ahead, if it does.
     """
 
-    seen: tuple[tuple[Axes, Offsets], ...] = ()
+    seen: tuple[tuple[Axes, Seen], ...] = ()
     zero: bool = False
     chains: tuple[Chain, ...] = field(default=(), compare=False)
 
     @classmethod
-    def of(cls, seen: Mapping[Axes, Offsets], chains: tuple[Chain, ...] = ()) -> "Horizon":
+    def of(cls, seen: Mapping[Axes, Seen], chains: tuple[Chain, ...] = ()) -> "Horizon":
         """Return a horizon in its one form: who sees all needs no other axes, who looks at no later token no reason."""
-        found = cls((((), ()),) if () in seen else tuple(sorted(seen.items())))
+        found = cls((_ALL,) if () in seen else tuple(sorted(seen.items())))
         return cls(found.seen, chains=chains) if found.ahead and chains else found
 
     @property
     def ahead(self) -> bool:
         """Whether it reaches past its own position."""
-        return any(not axes or offsets > (0.0,) * len(offsets) for axes, offsets in self.seen)
+        return any(not axes or seen.ahead for axes, seen in self.seen)
 
     def because(self, *steps: Step) -> "Horizon":
         """Return the horizon with steps after every chain."""
@@ -76,6 +106,7 @@ class Horizon:
         return Horizon(self.seen, chains=chains) if self.ahead else self
 
 
+_ALL: tuple[Axes, Seen] = (), Seen(())
 NOTHING = Horizon()
 ZERO = Horizon(zero=True)
 # for horizons along axes that prove nothing, though no single operation looks ahead
@@ -84,7 +115,7 @@ _UNKNOWN: Chain = (Step("model", "the order of tokens is lost"),)
 
 def everything(*steps: Step) -> Horizon:
     """Return the horizon of what sees the whole window."""
-    return Horizon((((), ()),), chains=(steps,))
+    return Horizon((_ALL,), chains=(steps,))
 
 
 class Causality(Domain[Horizon]):
@@ -101,7 +132,7 @@ class Causality(Domain[Horizon]):
             return NOTHING
         if op.attrs["name"] == TARGETS:
             return everything(Step("", "the targets hold the next tokens"))
-        return Horizon.of({(TOKENS,): (0.0,)})
+        return Horizon.of({(TOKENS,): Seen((0.0,))})
 
     def transfer(self, op: Op, result: Value, operands: Sequence[Horizon], site: Site) -> Horizon:
         """Move every operand's horizon along the declared flow of its axes."""
@@ -111,11 +142,11 @@ class Causality(Domain[Horizon]):
             return NOTHING
         if op not in self._flows:
             self._flows[op] = lookup(op.kind).flow(op)
-        seen: dict[Axes, Offsets] = {}
+        seen: dict[Axes, Seen] = {}
         for value, flow, horizon in zip(op.operands, self._flows[op], operands, strict=True):
-            for axes, offsets in horizon.seen:
-                key, moved = _move(axes, offsets, flow, value.type.names, result.type.names)
-                seen[key] = max(seen.get(key, moved), moved)
+            for axes, along in horizon.seen:
+                key, moved = _move(axes, along, flow, value.type.names, result.type.names)
+                seen[key] = moved.joined(seen.get(key, moved))
         given = Horizon.of(seen, _chains(operands))
         if given.ahead and not given.chains:
             place = site.of(op.place)
@@ -127,13 +158,13 @@ class Causality(Domain[Horizon]):
         if first.zero and second.zero:
             return ZERO
         seen = dict(first.seen)
-        for axes, offsets in second.seen:
-            seen[axes] = max(seen.get(axes, offsets), offsets)
+        for axes, along in second.seen:
+            seen[axes] = along.joined(seen.get(axes, along))
         return Horizon.of(seen, _chains((first, second)))
 
     def widened(self, value: Horizon) -> Horizon:
         """Give up: what still grows sees everything."""
-        return Horizon((((), ()),), chains=value.chains)
+        return Horizon((_ALL,), chains=value.chains)
 
     # -- states ------------------------------------------------------------------------------------------------------
 
@@ -172,8 +203,10 @@ class Causality(Domain[Horizon]):
         if value.zero:
             return ZERO
         seen = {
-            axes: tuple(d - 1 if axis == here else d for axis, d in zip(axes, offsets, strict=True))
-            for axes, offsets in value.seen
+            axes: along._replace(
+                offsets=tuple(d - 1 if axis == here else d for axis, d in zip(axes, along.offsets, strict=True))
+            )
+            for axes, along in value.seen
         }
         return Horizon.of(seen, value.chains)
 
@@ -181,9 +214,7 @@ class Causality(Domain[Horizon]):
         """Dissolve the position: the last one has seen them all."""
         if value.zero:
             return ZERO
-        seen = {
-            _cut(axes, _position(scan)): _cut_offsets(axes, offsets, _position(scan)) for axes, offsets in value.seen
-        }
+        seen = dict(_cut(axes, along, _position(scan)) for axes, along in value.seen)
         found = Horizon.of(seen, value.chains)
         rises = found.ahead and not found.chains
         return found.because(Step(scan.place, f"{short(scan.place)} sees later tokens")) if rises else found
@@ -199,10 +230,12 @@ def _chains(horizons: Sequence[Horizon]) -> tuple[Chain, ...]:
     return tuple(found.values())
 
 
-def _move(axes: Axes, offsets: Offsets, flow: Mapping[str, Flow], have: Axes, names: Axes) -> tuple[Axes, Offsets]:
+def _move(axes: Axes, seen: Seen, flow: Mapping[str, Flow], have: Axes, names: Axes) -> tuple[Axes, Seen]:
     """Return where an operand's axes of tokens go in a result with the axes `names`."""
+    if len(axes) == 1 and (only := flow.get(axes[0])) and only.how is How.SAME and set(only.to) <= set(names):
+        return only.to[:1], seen.shifted(only.by)
     new: list[tuple[str, float]] = []
-    pairs = list(zip(axes, offsets, strict=True))
+    pairs = list(zip(axes, seen.offsets, strict=True))
     while pairs:
         axis, d = pairs.pop(0)
         how = flow.get(axis)
@@ -212,15 +245,15 @@ def _move(axes: Axes, offsets: Offsets, flow: Mapping[str, Flow], have: Axes, na
         if how.how is How.MERGE:
             merged, pairs = _merge(axis, d, pairs, flow, have)
             if merged is None:
-                return _dissolve(new)
+                return _dissolve(new, seen.before)
             new.append((how.to[0], merged))
         elif how.how is How.MIXED or not set(how.to) <= set(names) or (how.how is How.SPLIT and d > 0):
-            return _dissolve(new)
+            return _dissolve(new, seen.before)
         elif how.how is How.SPLIT:
             new += [(how.to[0], 0.0), (how.to[1], d)]
         else:
             new.append((how.to[0], d + (how.by if how.how is How.SAME else 0)))
-    return tuple(axis for axis, _ in new), tuple(d for _, d in new)
+    return tuple(axis for axis, _ in new), Seen(tuple(d for _, d in new), seen.before)
 
 
 def _merge(
@@ -236,18 +269,18 @@ def _merge(
     return (inside, rest[1:]) if d == 0 and inside <= 0 else (None, rest)
 
 
-def _dissolve(outer: Sequence[tuple[str, float]]) -> tuple[Axes, Offsets]:
+def _dissolve(outer: Sequence[tuple[str, float]], before: float) -> tuple[Axes, Seen]:
     """Return the axes that are left, with all of the minor ones seen."""
     if not outer:
-        return (), ()
+        return _ALL
     kept = [pair for pair in outer if pair[0] != _DISSOLVED]
-    return (*(axis for axis, _ in kept), _DISSOLVED), (*(d for _, d in kept), math.inf)
+    return (*(axis for axis, _ in kept), _DISSOLVED), Seen((*(d for _, d in kept), math.inf), before)
 
 
 def _renamed(value: Horizon, old: str, new: str) -> Horizon:
     if value.zero:
         return ZERO
-    seen = {tuple(new if axis == old else axis for axis in axes): offsets for axes, offsets in value.seen}
+    seen = {tuple(new if axis == old else axis for axis in axes): along for axes, along in value.seen}
     return Horizon.of(seen, value.chains)
 
 
@@ -255,20 +288,16 @@ def _position(scan: Op) -> str:
     return f"@{scan.attrs['axis']}.{id(scan)}"
 
 
-def _cut(axes: Axes, at: str) -> Axes:
-    return axes if at not in axes else _dissolve([(axis, 0.0) for axis in axes[: axes.index(at)]])[0]
-
-
-def _cut_offsets(axes: Axes, offsets: Offsets, at: str) -> Offsets:
+def _cut(axes: Axes, seen: Seen, at: str) -> tuple[Axes, Seen]:
     if at not in axes:
-        return offsets
+        return axes, seen
     n = axes.index(at)
-    return _dissolve(list(zip(axes[:n], offsets[:n], strict=True)))[1]
+    return _dissolve(list(zip(axes[:n], seen.offsets[:n], strict=True)), seen.before)
 
 
 def sees_later(horizon: Horizon) -> bool:
     """Return whether a value with the axis T sees later tokens; a horizon along other axes proves nothing."""
-    return any(axes != (TOKENS,) or offsets[0] > 0 for axes, offsets in horizon.seen)
+    return any(axes != (TOKENS,) or seen.ahead for axes, seen in horizon.seen)
 
 
 @rule("HS101", "future-leak")

@@ -63,7 +63,10 @@ def drawn(graph: Graph, seed: int, batch: int) -> list[Tokens]:
 
 
 def leak(executable: Executable, seed: int) -> float:
-    """Return how far earlier logits move when one token of the last window changes."""
+    """Return how far earlier logits move when one token of the last window changes.
+
+    Weights are large, so a few models overflow; what overflows both times has not moved.
+    """
     graph = executable.graph
     before = drawn(graph, seed, 1)
     at = 1 + seed % (graph.nest.window - 1)
@@ -72,4 +75,11 @@ def leak(executable: Executable, seed: int) -> float:
     after[-1][0, at] = (after[-1][0, at] + 1 + seed % (n - 1)) % n
     count = graph.nest.passes
     pairs = zip(logits(executable, before)[-count:], logits(executable, after)[-count:], strict=True)
-    return max(float(np.abs(a[:, :at] - b[:, :at]).max()) for a, b in pairs)
+    return max(moved(a[:, :at], b[:, :at]) for a, b in pairs)
+
+
+def moved(before: Array, after: Array) -> float:
+    """Return the largest difference; infinite where one of two numbers alone is none."""
+    same = (before == after) | (np.isnan(before) & np.isnan(after))
+    apart = np.abs(np.where(same, 0.0, after - before))
+    return float(np.nan_to_num(apart, nan=np.inf, posinf=np.inf).max())
