@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 from hrmsearch.errors import DivergedError
@@ -163,7 +164,8 @@ class Trainer:
     def _heed(self) -> None:
         """Stop where a signal asked to, with a checkpoint of this very step."""
         if self._wish.signal is not None:
-            self._save()
+            if self._at != self.progress:
+                self._save()
             raise Interrupted(self._wish.signal, self._job.folder.path, self.progress.step)
 
     def _rate(self) -> float:
@@ -195,7 +197,9 @@ class Trainer:
 
     def _diverged(self, what: str) -> DivergedError:
         self._readings.write(self._metrics)
-        return DivergedError(f"{what}; the last good checkpoint is {self._job.folder.checkpoint} (step {self._at})")
+        return DivergedError(
+            f"{what}; the last good checkpoint is {self._job.folder.checkpoint} (step {self._at.step})"
+        )
 
     # -- the end of an epoch -----------------------------------------------------------------------------------------
 
@@ -273,7 +277,8 @@ class Trainer:
         self._watcher.checkpoint(path, self.progress.step)
 
     def _mark(self) -> None:
-        self._saved, self._at = time.monotonic(), self.progress.step
+        # of its own: an epoch's seconds are appended to a list
+        self._saved, self._at = time.monotonic(), deepcopy(self.progress)
 
     # -- after training ----------------------------------------------------------------------------------------------
 

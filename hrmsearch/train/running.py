@@ -112,6 +112,7 @@ def _started(job: Job, trainer: Trainer, *, resumed: bool) -> SeedStarted:
         resumed=resumed,
         params=plan.params,
         flops=plan.batch_flops,
+        passes=plan.graph.nest.passes,
         epochs=plan.spec.train.all_epochs,
         batches=len(train_batch_rows(plan.data.train_rows, plan.graph.nest.loader, plan.batch, plan.data.stream)),
         steps=plan.steps,

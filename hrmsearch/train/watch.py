@@ -13,7 +13,8 @@ class SeedStarted:
     """A seed begins, or goes on when `resumed`.
 
     params: number of parameters. flops: contraction FLOPs of all passes over one batch of the longest training windows,
-    forward and backward. batches: per epoch. steps: optimiser steps if all epochs run. step: steps done already.
+    forward and backward. passes: over a window, at most. batches: per epoch. steps: optimiser steps if all epochs run.
+    step: steps done already.
     """
 
     seed: int
@@ -21,6 +22,7 @@ class SeedStarted:
     resumed: bool
     params: int
     flops: int
+    passes: int
     epochs: int
     batches: int
     steps: int

@@ -58,10 +58,18 @@ def test_accumulated_micro_batches_equal_the_big_batch(nest: tuple[str, ...], mi
     st.sampled_from(["train.ema=none", "train.ema=0.8"]),
     st.sampled_from(["train.schedule={kind: cosine, warmup: 3}", "train.accumulate=2"]),
     st.sampled_from(["train.epochs=3", "train.eval_interval=2"]),
+    st.sampled_from(["train.checkpoint=0", "train.checkpoint=1.0e+9"]),
     st.data(),
 )
 def test_a_run_broken_off_anywhere_and_resumed_ends_as_if_it_had_not_been(
-    nest: tuple[str, ...], precision: str, dropout: str, ema: str, more: str, interval: str, data: st.DataObject
+    nest: tuple[str, ...],
+    precision: str,
+    dropout: str,
+    ema: str,
+    more: str,
+    interval: str,
+    checkpoints: str,
+    data: st.DataObject,
 ) -> None:
     changes = (*nest, precision, dropout, ema, more, "train.patience=1", "train.batch=3", "train.epochs=3", interval)
     with TemporaryDirectory() as folder:
@@ -69,9 +77,9 @@ def test_a_run_broken_off_anywhere_and_resumed_ends_as_if_it_had_not_been(
         heard = Heard()
         expected = train(tiny(*changes), whole, heard)
         at = data.draw(st.integers(1, heard.steps()[-1].step), label="broken off at step")
-        often = tiny(*changes, "train.checkpoint=0")
+        saved = tiny(*changes, checkpoints)
         with pytest.raises(KeyboardInterrupt):
-            train(often, broken, Stopping(at))
-        found = train(often, broken, resume=True)
+            train(saved, broken, Stopping(at))
+        found = train(saved, broken, resume=True)
         assert found.metrics == expected.metrics
         assert outcome(found.run_dir) == outcome(expected.run_dir)

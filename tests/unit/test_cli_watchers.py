@@ -17,7 +17,7 @@ from hrmsearch.tasks.judging import of_loss
 from hrmsearch.train import EpochDone, Identity, Score, SeedResult, SeedStarted, Step, Watcher, summarise
 
 RUN = Path("runs/hrm/seed-0")
-STARTED = SeedStarted(0, RUN, False, 152064, 10**9, epochs=12, batches=19, steps=456, step=0)
+STARTED = SeedStarted(0, RUN, False, 152064, 10**9, passes=2, epochs=12, batches=19, steps=456, step=0)
 STEP = Step(0, step=7, total=456, epoch=1, loss=3.14159, lr=1e-3, grad_norm=1.0, seconds=0.5)
 
 

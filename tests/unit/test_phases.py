@@ -50,6 +50,12 @@ def test_what_a_phase_does_not_train_keeps_its_bits(tmp_path: Path) -> None:
         assert np.array_equal(handed[path], last[path]) != of_head, path
 
 
+@pytest.mark.parametrize(("interval", "epochs"), [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 4, 6]), (3, [2, 5, 6]), (9, [2, 6])])
+def test_a_phase_is_validated_at_intervals_of_its_own_and_at_its_end(interval: int, epochs: list[int]) -> None:
+    train = two_phases("train.phases[1].epochs=4", f"train.eval_interval={interval}").train
+    assert [epoch for epoch in range(1, 7) if train.validates(epoch)] == epochs
+
+
 def small(backend: str, phase: int) -> Executable:
     """Return a tiny model compiled for a phase: features by OACD, or a readout."""
     core = "{kind: hrm, levels: {L: {block: {kind: transformer, mixer: {kind: attention, heads: 1}}}}}"

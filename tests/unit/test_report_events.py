@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,44 @@ def test_a_run_can_be_watched_while_it_goes_on(tmp_path: Path) -> None:
     assert len(heard.events) == 4
 
 
+STARTED = SeedStarted(0, Path("runs/tiny/seed-0"), False, 10, 100, passes=1, epochs=2, batches=2, steps=4, step=0)
+
+
 def tell(watcher: Watcher) -> None:
     """Tell of a seed of two steps and an epoch."""
-    watcher.started(SeedStarted(0, Path("runs/tiny/seed-0"), False, 10, 100, epochs=2, batches=2, steps=4, step=0))
+    watcher.started(replace(STARTED, passes=2))
     for step, loss in ((1, 3.5), (2, 3.0)):
         watcher.step(Step(0, step, 4, 1, loss, lr=1e-3, grad_norm=1.0, seconds=0.1))
     train = [Score(number, 2.5, {"ppl": 12.25}) for number in (1, 2)]
     watcher.epoch(EpochDone(0, 1, 2, 2, train, [train[0], Score(2, 2.0, {"ppl": math.inf})], True, 0.2))
+
+
+def test_an_epoch_that_was_not_validated_has_the_tags_of_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    events = LiveEvents(tmp_path, "tiny")
+    events.started(replace(STARTED, passes=2))
+    events.epoch(EpochDone(0, 1, 2, 2, [Score(1, 2.5)], (), False, 0.2))
+    events.epoch(EpochDone(0, 2, 2, 4, [Score(1, 2.0)], [Score(1, 2.2), Score(2, 2.1)], True, 0.2))
+    found = _read(tmp_path / "tiny" / "seed-0")
+    assert found == {
+        "train/loss_pass_1": {2: 2.5, 4: 2.0},
+        "valid/loss_pass_1": {4: pytest.approx(2.2)},
+        "valid/loss_pass_2": {4: pytest.approx(2.1)},
+    }
+
+
+def test_a_resumed_run_takes_the_place_of_what_was_told_after_its_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    events = LiveEvents(tmp_path, "tiny")
+    for begun, loss in ((0, 3.0), (2, 1.0)):
+        events.started(replace(STARTED, step=begun))
+        for step in range(begun + 1, 5):
+            events.step(Step(0, step, 4, 1, loss, lr=1e-3, grad_norm=1.0, seconds=0.1))
+        events.epoch(EpochDone(0, 1, 1, 4, [Score(1, loss)], (), False, 0.2))
+    accumulator: Any = import_module("tensorboard.backend.event_processing.event_accumulator")
+    read = accumulator.EventAccumulator(str(tmp_path / "tiny" / "seed-0"))
+    read.Reload()
+    assert [(one.step, one.value) for one in read.Scalars("step/loss")] == [(1, 3.0), (2, 3.0), (3, 1.0), (4, 1.0)]
 
 
 def test_without_the_library_one_line_says_what_to_do(report_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -315,6 +315,29 @@ def test_a_signal_ends_a_run_that_can_go_on(tmp_path: Path, number: signal.Signa
     assert outcome(resumed.run_dir) == outcome(train(tiny(), tmp_path / "b").run_dir)
 
 
+@pytest.mark.parametrize(("epoch", "checkpoints"), [(1, [0, 10]), (2, [0, 20]), (3, [0, 20, 30])])
+def test_a_signal_between_epochs_finds_or_writes_a_checkpoint_of_that_step(
+    tmp_path: Path, epoch: int, checkpoints: list[int]
+) -> None:
+    class Signalling(Silent):
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+
+        def epoch(self, event: EpochDone) -> None:
+            if event.epoch == epoch:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def checkpoint(self, path: Path, step: int) -> None:
+            self.steps.append(step)
+
+    spec, heard = tiny("train.epochs=4", "train.eval_interval=2"), Signalling()
+    with pytest.raises(Interrupted, match=f"stopped after step {10 * epoch};"):
+        train(spec, tmp_path / "a", heard)
+    assert heard.steps == checkpoints
+    resumed = train(spec, tmp_path / "a", resume=True)
+    assert outcome(resumed.run_dir) == outcome(train(spec, tmp_path / "b").run_dir)
+
+
 def test_a_loss_that_runs_away_stops_a_run_with_its_place_and_the_last_good_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(
         DivergedError, match=r"step \d+ \(epoch 1, pass [12]\): the loss is .*train\.diverged"
