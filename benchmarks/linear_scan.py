@@ -3,13 +3,13 @@
     python benchmarks/linear_scan.py [--quick] [--write] [--device cpu] [--rounds 7]
 
 First two levels per channel, read out, as an H/L kernel has them: z_t = A z_(t-1) + b x_t and y_t = c z_t + d x_t. On
-CUDA all of it comes in bfloat16 too, as in a model of that precision; a compiled `associative_scan` runs beside, and
-so do levels whose A is made of gates, by a kernel that reads the gates and by one that reads the matrices. Then bare
-scans h_t = a_t h_(t-1) + b_t of many kinds and sizes. All implementations of a case are timed in turn, in every
-round, with copies of its input; on a CPU in CPU time of one thread, on CUDA as replays of a CUDA graph. A time is
-shown only if values and gradients are those in float64, to 2e-5 of the largest entry (8e-3 in bfloat16). `--write`
-puts the first tables into results/kernels/, and the shortest times of the bare scans into the table that the compiler
-passes `forms` and `fuse` choose from.
+CUDA the kernel is timed in bfloat16 too, as a model of that precision runs it; in float32 a compiled
+`associative_scan` runs beside, and in both formats levels whose A is made of gates, by a kernel that reads the gates
+and by one that reads the matrices. Then bare scans h_t = a_t h_(t-1) + b_t of many kinds and sizes. All
+implementations of a case are timed in turn, in every round, with copies of its input; on a CPU in CPU time of one
+thread, on CUDA as replays of a CUDA graph. A time is shown only if values and gradients are those in float64, to 2e-5
+of the largest entry (8e-3 in bfloat16). `--write` puts the first tables into results/kernels/, and the shortest times
+of the bare scans into the table that the compiler passes `forms` and `fuse` choose from.
 """
 
 # pyright: reportUnknownMemberType=false

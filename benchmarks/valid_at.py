@@ -1,7 +1,7 @@
 """Arms of a study at one epoch, finished or not: valid after each number of passes, and the differences over seeds.
 
-    python benchmarks/valid_at.py runs/sudoku9 --epoch 65 [--metric exact] [--passes 1 2 4 8 16] [--keep FILE.csv]
-    python benchmarks/valid_at.py FILE.csv --epoch 65
+    python benchmarks/valid_at.py runs/sudoku9 --epoch 380 [--metric exact] [--passes 1 2 4 8 16] [--keep FILE.csv]
+    python benchmarks/valid_at.py FILE.csv --epoch 380
 
 For a study that was broken off, where its finalists cannot be compared on test. An epoch that was chosen after looking
 describes; a verdict on it is of valid, at that epoch. `--keep` writes its scores, a row per arm, seed and pass.
@@ -85,12 +85,14 @@ def main() -> None:
     parser.add_argument("--control", default="flat")
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
-    at = [row for row in rows_of(args.study) if row.epoch == args.epoch]
+    rows = list(rows_of(args.study))
+    at = [row for row in rows if row.epoch == args.epoch]
     if args.keep:
         keep(at, args.keep)
     values = grouped(at, args.metric, args.passes)
     if args.control not in values:
-        sys.exit(f"{args.study}: no run of {args.control} got to epoch {args.epoch}")
+        epochs = ", ".join(map(str, sorted({row.epoch for row in rows if row.arm == args.control})))
+        sys.exit(f"{args.study}: no run of {args.control} was validated after epoch {args.epoch}, but after {epochs}")
     print(f"valid {args.metric} after epoch {args.epoch}, step {at[0].step}\n")
     print("\n".join(table(values, args.passes)), end="\n\n")
     last = {arm: by_pass[args.passes[-1]] for arm, by_pass in values.items()}

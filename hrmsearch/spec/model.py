@@ -129,8 +129,9 @@ class Telemetry(Part):
 class Train(Part):
     """How a model is trained.
 
-    patience: epochs without a better validation loss before stopping. eval_interval: epochs from one validation to the
-    next, 1 if left out; the last epoch of a phase is validated anyway. accumulate: micro-batches per optimiser step.
+    patience: epochs without a better validation loss before stopping, looked at after validations. eval_interval:
+    epochs from one validation to the next, 1 if left out; the last epoch of a phase is validated anyway. accumulate:
+    micro-batches per optimiser step.
     ema: decay of the averaged parameters that are evaluated and kept. checkpoint: seconds between checkpoints; every
     validation writes one besides. diverged: a loss beyond this many times the first one stops a run.
     precision: what a pass computes in; under bfloat16 parameters, carries, losses and the states of memories stay in

@@ -204,7 +204,7 @@ def _fill(board: Board) -> None:
         search = _make(board.storage, search_name(file.study, arm.name), list(file.objectives.values()))
         for number in range(len(search.get_trials(deepcopy=False)), file.trials):
             search.enqueue_trial(arm.written() if number == 0 else {})
-    # a seed of every arm before the next seed: what is broken off ends with whole pairs
+    # a seed of every arm before the next seed: most of what is broken off are whole pairs
     finals = [{"arm": arm.name, "seed": seed} for seed in file.fresh_seeds for arm in board.contract.arms]
     for final in finals[len(board.finals.get_trials(deepcopy=False)) :]:
         board.finals.enqueue_trial(final, user_attrs=final)

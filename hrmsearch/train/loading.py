@@ -90,7 +90,7 @@ def load_run(run_dir: Path, backend: str | None = None, device: str | None = Non
     if spec_hash(spec) != found["spec_hash"]:
         raise RunError(f"{folder.resolved}: is not the spec that {folder.manifest} describes")
     if not folder.weights.exists():
-        raise RunError(f"{folder.weights}: no such file; a run has weights once it has been validated")
+        raise RunError(f"{folder.weights}: no such file; a run has weights once its last phase was validated")
     options = RunOptions(
         backend or found["backend"],
         device or found["device"],

@@ -79,7 +79,7 @@ def test_what_cannot_be_evaluated_is_an_error_of_the_data(windows: SeedResult) -
 def test_a_run_without_an_epoch_has_nothing_to_load(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), tmp_path, Stopping(3))
-    with pytest.raises(RunError, match="once it has been validated"):
+    with pytest.raises(RunError, match="once its last phase was validated"):
         load_run(tmp_path / "tiny" / "seed-0")
     with pytest.raises(RunError, match="no such manifest"):
         load_run(tmp_path)
