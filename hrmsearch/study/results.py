@@ -17,6 +17,7 @@ from hrmsearch.study.paths import assignment
 from hrmsearch.study.running import finalist_of, point_of
 from hrmsearch.study.runs import RunArm, SeedRun
 from hrmsearch.train import manifest
+from hrmsearch.train.files import STUDY
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -180,6 +181,6 @@ def write_results(results: StudyResults, folder: Path) -> list[Path]:
 def write_begun(contract: Contract, folder: Path) -> None:
     """Write what a study is, before it runs: the file with every default, and each arm as it was matched."""
     file = contract.file.model_dump(mode="json", exclude_none=True)
-    write(folder / "study.yaml", dump(file), parents=True)
+    write(folder / STUDY, dump(file), parents=True)
     for arm in contract.arms:
         write(folder / "arms" / f"{arm.name}.yaml", render(contract.candidate(arm, {})), parents=True)

@@ -11,6 +11,7 @@ from hrmsearch.study.outcomes import Outcome, outcome_of
 from hrmsearch.study.rungs import Rungs
 from hrmsearch.study.spaces import Range, Space, restored, stored
 from hrmsearch.study.training import Candidate, Work
+from hrmsearch.train.files import TRIALS
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -64,7 +65,7 @@ class Runner:
         def make() -> Spec:
             return self._contract.candidate(arm, values)
 
-        folder = Path("trials") / item.name
+        folder = Path(TRIALS) / item.name
         candidate = Candidate(make, file.seed, self._folder / folder, tuple(file.limits), file.prune, rungs.ends)
         return self._work(item, candidate).model_copy(update={"folder": str(folder)})
 

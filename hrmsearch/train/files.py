@@ -8,6 +8,8 @@ from typing import Final
 from hrmsearch.errors import RunError
 
 MANIFEST: Final = "manifest.json"
+#: in the folder of a study: its file, and the folder of the runs of its search, which chose the finalists
+STUDY, TRIALS = "study.yaml", "trials"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from hrmsearch.errors import RunError
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.checkpoint import Origin
-from hrmsearch.train.files import MANIFEST
+from hrmsearch.train.files import MANIFEST, STUDY, TRIALS
 from hrmsearch.train.job import Job, Plan
 from hrmsearch.train.progress import Progress
 from hrmsearch.train.scores import Score
@@ -99,15 +99,24 @@ def read(path: Path) -> dict[str, Any]:
 def below(place: Path) -> list[Path]:
     """Return the manifests in or below a folder, by path; a file is taken for one.
 
-    Those are of runs, or, where no run lies there, the copies of manifests that are kept beside results. Raises
+    Those are of runs, or, where no run lies there, the copies of manifests that are kept beside results. Trials of a
+    study are left out unless the folder is that of trials: they chose by their seed, which is no fresh one. Raises
     RunError where there are neither.
     """
     if place.is_file():
         return [place]
-    found = sorted(place.rglob(MANIFEST)) or sorted(place.rglob(_COPY))
+    runs = sorted(place.rglob(MANIFEST)) or sorted(place.rglob(_COPY))
+    found = [run for run in runs if not _is_trial(run, place)]
     if not found:
-        raise RunError(f"{place}: {'no run in it' if place.is_dir() else 'no such folder or manifest'}")
+        what = "no run in it but trials of a study" if runs else "no run in it"
+        raise RunError(f"{place}: {what if place.is_dir() else 'no such folder or manifest'}")
     return found
+
+
+def _is_trial(run: Path, place: Path) -> bool:
+    """Return whether a manifest below a folder is of a study's search, and the folder holds more than that search."""
+    inner = run.parents[: len(run.relative_to(place).parts) - 1]
+    return any(above.name == TRIALS and (above.parent / STUDY).is_file() for above in inner)
 
 
 def origin_of(manifest: Mapping[str, Any]) -> Origin:

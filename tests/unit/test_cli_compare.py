@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,24 @@ def test_a_folder_above_runs_holds_an_arm_per_spec(trained: Callable[..., str]) 
     arms = trained("hrm", SEEDS), trained("hl", BETTER)
     assert compare(*arms, "--control", "hl").stdout == compare("runs", "--control", "hl").stdout
     assert "hrm is worse than hl" in compare("runs", "--control", "hl").stdout
+
+
+def test_trials_of_a_study_are_no_seeds_of_its_finalists(trained: Callable[..., str]) -> None:
+    def results(place: str) -> str:
+        return CliRunner().invoke(app, ["results", place]).stdout
+
+    for arm, values in (("hrm", SEEDS), ("hl", BETTER)):
+        trained(f"st/finalists/{arm}", values, name=arm, spec_hash=f"hash of {arm}")
+        trained(f"st/trials/{arm}-0", {7: 9.0}, name=arm, spec_hash=f"hash of {arm}")
+    # without a study beside it, `trials` is a folder as any other
+    assert "6 paired seeds" in compare("runs", "--control", "hl").stdout
+    Path("runs/st/study.yaml").write_text("study: st")
+    for place in ("runs", "runs/st"):
+        assert compare(place, "--control", "hl").stdout == compare("runs/st/finalists", "--control", "hl").stdout
+        assert results(place) == results("runs/st/finalists")
+    assert "only seed 7 is in every arm" in compare("runs/st/trials").stderr
+    shutil.rmtree("runs/st/finalists")
+    assert refused("runs/st") == "hrmsearch: runs/st: no run in it but trials of a study\n"
 
 
 def test_manifests_that_were_copied_compare_too(trained: Callable[..., str]) -> None:
