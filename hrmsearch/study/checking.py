@@ -6,6 +6,7 @@ from hrmsearch.errors import Problem, SpecError
 from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from hrmsearch.study.arms import Arm, Study
+from hrmsearch.study.files import BUDGETS
 from hrmsearch.study.paths import START, Target, assignment, blamed, target, value_at, wrong
 from hrmsearch.study.spaces import samples
 
@@ -15,6 +16,7 @@ def check(study: Study) -> None:
     _check_by(study)
     _check_search(study)
     _check_tasks(study)
+    _check_objectives(study)
 
 
 def _check_by(study: Study) -> None:
@@ -82,6 +84,16 @@ def _check_tasks(study: Study) -> None:
                 f"data are not comparable; 'set: {{task: ...}}' gives all arms one task"
             )
             raise wrong(study.source, ("arms", name), message)
+
+
+def _check_objectives(study: Study) -> None:
+    """Raise SpecError for an objective on valid that the study's task is not judged by."""
+    task = study.arms[study.file.control].spec().task
+    known = ("loss", *task.metrics)
+    for name in study.file.objectives:
+        if name not in BUDGETS and name.removeprefix("valid.") not in known:
+            message = f"{task.kind} has no such metric; there are {', '.join(known)}"
+            raise wrong(study.source, ("objectives", name), message, key=True)
 
 
 def _judged(spec: Spec) -> dict[str, Any]:

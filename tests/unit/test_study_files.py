@@ -59,6 +59,8 @@ def test_an_error_names_file_line_and_column(tmp_path: Path) -> None:
         ("objectives={test.bpc: min}", "test reports and chooses nothing; use valid"),
         ("objectives={valid.bpt: min}", "no such objective; there are valid.loss"),
         ("objectives={valid.bpc: max}", "valid.bpc is better the other way: min"),
+        ("objectives={valid.accuracy: max}", "char_lm has no such metric; there are loss, ppl, bpc"),
+        ("objectives={valid.bpc: min, valid.exact: max}", "char_lm has no such metric; there are loss, ppl, bpc"),
         ("objectives={params: min, valid.bpc: min}", "the first objective chooses the finalists"),
         ("constraints=['parms <= 10']", "did you mean 'params'?"),
         ("constraints=['params < 10']", "a constraint is written like 'params <= 200000'"),
