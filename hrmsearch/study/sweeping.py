@@ -14,6 +14,7 @@ from hrmsearch.study.crew import Crew
 from hrmsearch.study.progress import Progress, progress
 from hrmsearch.study.results import StudyResults, Trial, gather, trials_of, write_begun, write_results
 from hrmsearch.study.storage import JOURNAL, open_storage
+from hrmsearch.train.files import RunFolder
 from hrmsearch.train.interrupting import listening
 
 #: seconds between looks at the storage
@@ -71,10 +72,10 @@ def cores() -> int:
 def sweep(contract: Contract, options: SweepOptions, observer: Observer) -> StudyResults:
     """Run a study, or go on with it, until every trial has ended; write its files and return what it came to.
 
-    Raises RunError where the storage has another study of that name, cannot be reached, or a worker failed; Stopped
-    after SIGINT or SIGTERM, with a checkpoint of every trial that was under way.
+    Raises RunError where the folder cannot be made, the storage has another study of that name or cannot be reached, or
+    a worker failed; Stopped after SIGINT or SIGTERM, with a checkpoint of every trial that was under way.
     """
-    options.folder.mkdir(parents=True, exist_ok=True)
+    RunFolder(options.folder).make()
     board = create(open_storage(options.url), contract, resume=options.resume)
     write_begun(contract, options.folder)
     if not board.is_finished():

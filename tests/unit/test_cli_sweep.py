@@ -138,6 +138,16 @@ def test_a_study_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
     assert "study nowhere: is not in the storage, which holds none" in done.output
 
 
+def test_an_out_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    write_arms(tmp_path)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    file = tmp_path / "idea.yaml"
+    file.write_text("mine")
+    done = invoke("sweep", str(tmp_path / "study.yaml"), "--out", str(file))
+    assert (done.exit_code, done.stderr) == (2, f"hrmsearch: {file}/tiny: cannot be made (Not a directory)\n")
+    assert file.read_text() == "mine"
+
+
 def test_a_dashboard_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         del name
