@@ -6,7 +6,7 @@ a checksum, so no run trains on one that it is scored on.
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
@@ -26,6 +26,8 @@ from hrmsearch.tasks.words import Words
 
 #: of 16 puzzles one is for valid and one for test
 _SHARES: Final = {"valid": (0,), "test": (1,), "train": tuple(range(2, 16))}
+#: so many boards in a row, none of them of a split, say that the split has none
+_VAIN: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,11 @@ class Boards(Generated):
 
     file: read puzzles from here, in this folder or below HRMSEARCH_DATA, instead of generating them. fresh: training
     puzzles are drawn anew in every epoch (generated) or stay the same; augment: they are changed in every epoch by
-    changes under which solutions stay solutions.
+    changes under which solutions stay solutions. wider: a ClassVar, what to set where too few boards differ.
     """
 
     idle: ClassVar[frozenset[str]] = frozenset({"loader", "best"})
+    wider: ClassVar[str]
     size: int
     window: PositiveInt
     file: Annotated[str | None, OrNone()] = None
@@ -113,6 +116,23 @@ class Boards(Generated):
         """Return which puzzles belong to a split: a checksum of the puzzle says so."""
         sums = np.array([crc32(row.astype(np.uint8).tobytes()) % 16 for row in tokens], np.int64)
         return np.isin(sums, _SHARES[split])
+
+    def until_ours(
+        self, split: str, rows: NDArray[np.intp], attempt: Callable[[NDArray[np.intp]], NDArray[np.bool_]]
+    ) -> None:
+        """Attempt some rows of a split again and again, until each holds a board that belongs to it.
+
+        attempt: gives rows new boards and returns which of these belong. Raises DataError where so many boards in a row
+        do not that the split must be taken to have none.
+        """
+        vain = 0
+        while len(rows):
+            ours = attempt(rows)
+            vain = 0 if ours.any() else vain + len(rows)
+            if vain >= _VAIN:
+                message = f"{_VAIN:,} boards of side {self.size} in a row had none for {split}"
+                raise DataError(f"task {self.kind}: {message}; {self.wider}")
+            rows = rows[~ours]
 
 
 def found(file: str) -> Path:

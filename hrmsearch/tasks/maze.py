@@ -39,6 +39,7 @@ class Maze(Boards):
     window: PositiveInt = 900
     least: NonNegativeInt = 20
     loops: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    wider: ClassVar[str] = "take a larger size, a smaller least or fewer loops"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "hard": {"file": "maze-30x30-hard", "train_rows": 850, "valid_rows": 50, "test_rows": 1000},
         "small": {"size": 9, "window": 81, "least": 8, "train_rows": 2048, "fresh": True, "augment": False},
@@ -72,17 +73,19 @@ class Maze(Boards):
         if self.file is not None:
             return self._read(words, split, rows)
         asked = np.zeros((rows, self.size, self.size), np.int64)
-        others = np.arange(rows)
-        # goals change until a maze is one of this split, and where none will do another maze is drawn
-        while len(others):
+
+        def attempt(others: NDArray[np.intp]) -> NDArray[np.bool_]:
+            # goals change until a maze is one of this split, and where none will do another maze is drawn
             poses = Poses(words, carved(words, len(others), self.size, self.loops), self.least)
             left = np.arange(len(others))
-            for number in range(_GOALS):
+            for number in range(min(_GOALS, poses.goals)):
                 boards = poses.take(left, number)
                 ours = self.belongs(_tokens(boards), split)
                 asked[others[left[ours]]] = boards[ours]
                 left = left[~ours]
-            others = others[left]
+            return ~np.isin(np.arange(len(others)), left)
+
+        self.until_ours(split, np.arange(rows), attempt)
         return _tokens(asked), _tokens(solved(asked))
 
     def _read(self, words: Words, split: str, rows: int) -> tuple[Ids, Ids]:

@@ -149,6 +149,11 @@ class Poses:
     def _cell(self, room: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return 1 + 2 * (room // self._n), 1 + 2 * (room % self._n)
 
+    @property
+    def goals(self) -> int:
+        """The most goals that a maze has to choose from."""
+        return int(self._count.max(initial=0))
+
     def take(self, rows: NDArray[np.intp], number: int) -> Boards:
         """Return some of the mazes with their goal of a number, counted round and round."""
         goal: Any = self._goals[rows, number % self._count[rows]]

@@ -38,6 +38,7 @@ class Sudoku(Boards):
     window: PositiveInt = 81
     givens: NonNegativeInt = 30
     rating: NonNegativeInt = 0
+    wider: ClassVar[str] = "take fewer givens or size 9"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"size": 4, "window": 16, "givens": 6, "train_rows": 2048, "fresh": True, "augment": False},
     }
@@ -75,10 +76,14 @@ class Sudoku(Boards):
             return self._read(words, split, rows)
         grids = solved(words, rows, self.box)
         shown = puzzles(words, grids, self.box, self.givens)
-        # a puzzle of another split is changed until it is one of this
-        while len(others := np.flatnonzero(~self.belongs(_tokens(shown), split))):
+
+        def attempt(others: NDArray[np.intp]) -> NDArray[np.bool_]:
+            # a puzzle of another split is changed until it is one of this
             change = symmetries(words, len(others), self.box)
             shown[others], grids[others] = change.apply(shown[others]), change.apply(grids[others])
+            return self.belongs(_tokens(shown[others]), split)
+
+        self.until_ours(split, np.flatnonzero(~self.belongs(_tokens(shown), split)), attempt)
         return _tokens(shown), _tokens(grids)
 
     def _read(self, words: Words, split: str, rows: int) -> tuple[Ids, Ids]:

@@ -112,6 +112,13 @@ def test_splits_share_no_maze_in_any_epoch_however_turned(fields: dict[str, Any]
         assert is_solved(split.tokens.reshape(shape).astype(np.int64), split.targets.reshape(shape)).all()
 
 
+@pytest.mark.parametrize("fields", [{"size": 5, "least": 20}, {"size": 8, "least": 20, "loops": 1.0}], ids=str)
+def test_a_side_with_too_few_mazes_for_every_split_is_an_error(fields: dict[str, Any]) -> None:
+    message = "task maze: 10,000 boards of side . in a row had none for valid; take a larger size"
+    with pytest.raises(DataError, match=message):
+        task(**fields).load()
+
+
 def test_epochs_differ_by_what_the_task_says() -> None:
     for fields, differ in (({"fresh": True}, True), ({}, True), ({"augment": False}, False)):
         (first,), (again,), (other,) = (task(**fields).load().train(0, epoch) for epoch in (0, 0, 1))

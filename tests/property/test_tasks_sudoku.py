@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import hrmsearch as hs
 from hrmsearch.errors import DataError, SpecError
@@ -100,6 +101,21 @@ def test_splits_share_no_puzzle_in_any_epoch(fields: dict[str, Any]) -> None:
             assert ((tokens == 1) | (tokens == targets)).all()
         assert split.puzzles is not None
         assert not split.puzzles.any()
+
+
+@pytest.mark.parametrize("givens", range(17))
+def test_side_4_has_puzzles_for_every_split_however_many_givens(givens: int) -> None:
+    data = task(givens=givens).load()
+    assert {name: len(split) for name, split in data.splits.items()} == {"valid": 8, "test": 8}
+
+
+def test_a_split_that_no_change_of_a_puzzle_reaches_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_valid(_: Sudoku, tokens: NDArray[np.int32], split: str) -> NDArray[np.bool_]:
+        return np.full(len(tokens), split == "valid")
+
+    monkeypatch.setattr(Sudoku, "belongs", only_valid)
+    with pytest.raises(DataError, match="task sudoku: 10,000 boards of side 4 in a row had none for test; take fewer"):
+        task().load()
 
 
 def test_epochs_are_functions_of_seed_and_epoch_and_differ_by_what_the_task_says() -> None:
