@@ -98,8 +98,10 @@ class Sudoku(Boards):
 
     def guesses(self, split: Split) -> Mapping[str, Mapping[str, float]]:
         """Return what copying the givens achieves, with a random digit in each blank."""
+        blanks: NDArray[np.int64] = np.sum(split.tokens <= 1, axis=1)
         shown = float(np.mean(split.tokens > 1))
-        return {"givens": {"accuracy": shown + (1.0 - shown) / self.size, "exact": 0.0}}
+        exact = float(np.mean(float(self.size) ** -blanks))
+        return {"givens": {"accuracy": shown + (1.0 - shown) / self.size, "exact": exact}}
 
 
 def _tokens(cells: Cells) -> Ids:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 import hrmsearch as hs
 from hrmsearch.errors import DataError, SpecError
+from hrmsearch.tasks.base import Split
 from hrmsearch.tasks.dihedral import INVERSE, SYMMETRIES, places, turned
 from hrmsearch.tasks.maze import Maze, read_arrays
-from hrmsearch.tasks.mazes import FREE, PATH, START, WALL, Poses, carved, distances, is_solved, solved
+from hrmsearch.tasks.mazes import FREE, GOAL, PATH, START, WALL, Poses, carved, distances, is_solved, solved
 from hrmsearch.tasks.words import Words
 
 seeds = st.integers(0, 999)
@@ -152,6 +153,14 @@ def test_published_arrays_are_read_and_their_test_is_the_test(tmp_path: Path) ->
     lacking = task(file=str(tmp_path), valid_rows=30)
     with pytest.raises(DataError, match=r"has \d+ mazes for valid, 30 are asked; lower task.valid_rows"):
         lacking.load()
+
+
+def test_a_maze_whose_goal_is_beside_the_start_is_solved_by_no_path() -> None:
+    tokens = np.full((2, 25), FREE, np.int32)
+    tokens[:, 0], tokens[0, 1], tokens[1, 2] = START, GOAL, GOAL
+    targets = tokens.copy()
+    targets[1, 1] = PATH
+    assert task(size=5).guesses(Split(tokens, targets)) == {"no path": {"accuracy": 49 / 50, "exact": 0.5}}
 
 
 def test_arrays_that_are_no_mazes_are_refused(tmp_path: Path) -> None:

@@ -109,6 +109,17 @@ def test_side_4_has_puzzles_for_every_split_however_many_givens(givens: int) -> 
     assert {name: len(split) for name, split in data.splits.items()} == {"valid": 8, "test": 8}
 
 
+@pytest.mark.parametrize("givens", [12, 14, 15, 16])
+def test_the_control_is_what_random_digits_in_the_blanks_achieve(givens: int) -> None:
+    data = task(givens=givens, valid_rows=64, augment=False).load()
+    split = data.splits["valid"]
+    said = np.where(split.tokens > 1, split.tokens, 2 + Words("guess").below(4, 2000, *split.tokens.shape))
+    right = said == split.targets
+    guess = data.controls()[1].metrics["valid"]
+    assert guess["accuracy"] == pytest.approx(right.mean(), abs=0.005)
+    assert guess["exact"] == pytest.approx(right.all(axis=2).mean(), abs=0.005)
+
+
 def test_a_split_that_no_change_of_a_puzzle_reaches_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_valid(_: Sudoku, tokens: NDArray[np.int32], split: str) -> NDArray[np.bool_]:
         return np.full(len(tokens), split == "valid")
