@@ -13,8 +13,8 @@ from hrmsearch.blocks.store import check as check_stores
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import TELEMETRY, Builder, Context, DType, Graph, Halt, Nest, Size, Type, Value, axis, verify
 from hrmsearch.ir.module import Module
-from hrmsearch.losses.base import IGNORE, Given
-from hrmsearch.losses.phases import check_trained, headed, minimised, scoring
+from hrmsearch.losses.base import Given
+from hrmsearch.losses.phases import check_ignored, check_trained, headed, minimised, scoring
 from hrmsearch.spec.model import Halting, NestSpec, Spec
 from hrmsearch.spec.phases import Phase
 
@@ -342,9 +342,7 @@ class _Lowering:
 
     def _loss(self, logits: Value, ran: Ran, halting: tuple[Value, ...]) -> None:
         loss = scoring(self.spec)
-        if self.spec.task.answers and loss.ignore != IGNORE:
-            message = f"the task {self.spec.task.kind} marks what does not count by {IGNORE}; that has to be ignored"
-            raise FieldError("loss.ignore", message)
+        check_ignored(self.spec, self.minimised)
         with self.b.at("loss"):
             targets = self.b.input("targets", _TOKENS)
             mean, *rows = loss.call(self.b, "loss", logits, targets, place="loss")

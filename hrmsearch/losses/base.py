@@ -35,9 +35,9 @@ class Objective(Module, family="loss"):
         """The streams that it looks at, by name."""
         return ()
 
-    @property
-    def per_token(self) -> "Loss | None":
-        """What scores every target in it, if anything does."""
+    def scorer(self, place: str) -> "tuple[str, Loss] | None":
+        """Return what scores every target in it, if anything does, and where that stands; place: where it stands."""
+        del place
         return None
 
     @abstractmethod
@@ -58,10 +58,9 @@ class Loss(Objective):
     mean: Literal["targets", "rows"] | None = None
     halt: NonNegativeFloat | None = None
 
-    @property
-    def per_token(self) -> "Loss | None":
-        """Itself."""
-        return self
+    def scorer(self, place: str) -> "tuple[str, Loss]":
+        """Return itself."""
+        return place, self
 
     def total(self, b: Builder, given: Given, place: str) -> Value:
         """Return the mean that is minimised."""

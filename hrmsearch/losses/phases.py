@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hrmsearch.errors import FieldError
 from hrmsearch.ir import Graph, Nest, Phase
-from hrmsearch.losses.base import Loss, Objective
+from hrmsearch.losses.base import IGNORE, Loss, Objective
 from hrmsearch.spec.model import Spec
 from hrmsearch.spec.phases import Phase as PhaseSpec
 from hrmsearch.spec.problems import closest
@@ -35,11 +35,24 @@ def minimised(spec: Spec) -> list[tuple[str, Objective]]:
 
 def scoring(spec: Spec) -> Loss:
     """Return what scores every target; raises FieldError where the spec's loss does not."""
-    loss = spec.loss.per_token
-    if not isinstance(loss, Loss):
+    found = spec.loss.scorer("loss")
+    if found is None:
         message = f"{spec.loss.kind} scores no target, so nothing could be reported; give it to a phase of train.phases"
         raise FieldError("loss", f"{message}, or as a term of a sum with cross_entropy")
-    return loss
+    return found[1]
+
+
+def check_ignored(spec: Spec, minimised: Sequence[tuple[str, Objective]]) -> None:
+    """Raise FieldError where a loss ignores targets that the task counts, or counts what the task does not."""
+    task = spec.task
+    scorers = (objective.scorer(place) for place, objective in [("loss", spec.loss), *minimised])
+    for place, loss in filter(None, scorers):
+        if task.answers and loss.ignore != IGNORE:
+            message = f"the task {task.kind} marks what does not count by {IGNORE}; that has to be ignored"
+            raise FieldError(f"{place}.ignore", message)
+        if 0 <= loss.ignore < task.vocabulary:
+            message = f"{loss.ignore} is a symbol of {task.kind}, so its targets would go uncounted"
+            raise FieldError(f"{place}.ignore", f"{message}; take a negative number")
 
 
 def check_trained(graph: Graph) -> None:

@@ -28,7 +28,7 @@ class Sum(Objective):
 
     @model_validator(mode="after")
     def _one_scores(self) -> Self:
-        scoring = [i for i, term in enumerate(self.terms) if term.per_token is not None]
+        scoring = [i for i, term in enumerate(self.terms) if term.scorer("") is not None]
         if len(scoring) > 1:
             raise FieldProblem(f"terms[{scoring[0]}] scores targets already", "terms", scoring[1])
         return self
@@ -42,10 +42,10 @@ class Sum(Objective):
         """What the terms read."""
         return tuple(dict.fromkeys(name for term in self.terms for name in term.reads))
 
-    @property
-    def per_token(self) -> Loss | None:
-        """The term that scores targets."""
-        return next((one for _, term in self._weighted if (one := term.per_token) is not None), None)
+    def scorer(self, place: str) -> tuple[str, Loss] | None:
+        """Return the term that scores targets."""
+        found = (term.scorer(f"{place}.terms[{i}]") for i, (_, term) in enumerate(self._weighted))
+        return next((one for one in found if one is not None), None)
 
     def total(self, b: Builder, given: Given, place: str) -> Value:
         """Return the weighted sum."""

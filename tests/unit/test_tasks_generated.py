@@ -87,6 +87,25 @@ def test_a_loss_that_counts_what_the_task_ignores_is_an_error() -> None:
         lower(tiny(TASK, "loss={kind: cross_entropy, ignore: 0}"))
 
 
+@pytest.mark.parametrize(
+    ("override", "place"),
+    [
+        ("loss={kind: cross_entropy, ignore: 0}", "loss.ignore"),
+        ("loss={kind: sum, terms: [{kind: cross_entropy, ignore: 0}]}", r"loss.terms\[0\].ignore"),
+        ("train.phases=[{name: a, loss: {kind: cross_entropy, ignore: 0}}]", r"train.phases\[0\].loss.ignore"),
+    ],
+)
+def test_a_loss_that_ignores_a_symbol_of_a_text_is_an_error(override: str, place: str) -> None:
+    with pytest.raises(SpecError, match=f"{place}: 0 is a symbol of char_lm, so its targets would go uncounted"):
+        lower(tiny(override))
+
+
+@pytest.mark.parametrize("ignored", [-100, -1, 97])
+def test_a_loss_may_ignore_what_is_no_symbol(ignored: int) -> None:
+    assert tiny().task.vocabulary == 97
+    assert "loss" in lower(tiny(f"loss={{kind: cross_entropy, ignore: {ignored}}}")).outputs
+
+
 @pytest.mark.parametrize(("kind", "name"), published(), ids=lambda value: getattr(value, "__name__", value))
 def test_every_preset_is_a_valid_task_under_its_own_name(kind: type[Generated], name: str) -> None:
     own = kind.model_fields["kind"].default
