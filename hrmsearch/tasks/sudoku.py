@@ -47,6 +47,8 @@ class Sudoku(Boards):
     def _fits(self) -> Self:
         if self.givens > self.window:
             raise FieldProblem(f"a grid of side {self.size} has {self.window} cells to show", "givens")
+        if self.rating and self.file is None:
+            raise FieldProblem("only puzzles of a file have ratings; leave this out, or name a file", "rating")
         return self
 
     @property

@@ -188,6 +188,15 @@ def test_the_size_says_the_window_and_the_vocabulary() -> None:
         hs.load("transformer", ["task={kind: sudoku, file: x.csv, fresh: true}"])
 
 
+def test_a_rating_asks_for_a_file() -> None:
+    with pytest.raises(SpecError, match=r"task.rating: only puzzles of a file have ratings; leave this out, or name"):
+        hs.load("sudoku4", ["task.rating=5"])
+    assert hs.load("sudoku4", ["task.rating=0"]).task == hs.load("sudoku4").task
+    read = ["task={kind: sudoku, file: x.csv, rating: 5}"]
+    assert isinstance(task := hs.load("transformer", read).task, Sudoku)
+    assert task.rating == 5
+
+
 def test_an_epoch_changes_the_fixed_puzzles_and_draws_none(monkeypatch: pytest.MonkeyPatch) -> None:
     data = task().load()
     (first,) = data.train(0, 0)
