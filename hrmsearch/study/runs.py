@@ -73,23 +73,13 @@ def arms_in(places: Sequence[Path]) -> list[RunArm]:
             if path.resolve() in read:
                 raise RunError(f"{path}: is named twice; an arm is compared with another one")
             read.add(path.resolve())
-            run = _run(path)
+            run = SeedRun(path, manifest.read(path))
             groups.setdefault((place, run.manifest["spec_hash"]), []).append(run)
     names = [runs[0].manifest["name"] for runs in groups.values()]
     return [
         _arm(name if names.count(name) == 1 else f"{name} ({place})", place, runs)
         for name, ((place, _), runs) in zip(names, groups.items(), strict=True)
     ]
-
-
-def _run(path: Path) -> SeedRun:
-    """Return the run that a manifest describes; raises RunError where the manifest lacks what a comparison asks for."""
-    found = manifest.read(path)
-    wanted = ("name", "seed", "status", "spec_hash", "spec", "data", "params", "budget", "diagnostics")
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        raise RunError(f"{path}: the manifest lacks {missing[0]!r}")
-    return SeedRun(path, found)
 
 
 def _arm(name: str, place: Path, runs: Sequence[SeedRun]) -> RunArm:

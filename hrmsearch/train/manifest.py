@@ -15,6 +15,8 @@ from hrmsearch.spec.load import resolved
 from hrmsearch.spec.model import Spec
 from hrmsearch.train.checkpoint import Origin
 from hrmsearch.train.files import MANIFEST, STUDY, TRIALS
+from hrmsearch.train.form import DIVERGED as DIVERGED
+from hrmsearch.train.form import FINISHED, RUNNING, broken
 from hrmsearch.train.job import Job, Plan
 from hrmsearch.train.progress import Progress
 from hrmsearch.train.scores import Score
@@ -23,9 +25,6 @@ FORMAT: Final = "hrmsearch manifest 1"
 
 #: copies that `hrmsearch results --manifests` makes
 _COPY: Final = "seed-*.json"
-
-#: what a manifest's status may be; a run that was stopped is still `running`
-RUNNING, FINISHED, DIVERGED = "running", "finished", "diverged"
 
 #: what a result is bit for bit the same under; `reproduce` says which of them differ
 ENVIRONMENT: Final = ("versions", "platform", "backend", "device", "precision", "optimize", "kernels", "threads")
@@ -84,16 +83,21 @@ def dump(manifest: Mapping[str, Any]) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the manifest in a file; raises RunError where there is none."""
+    """Return the manifest in a file, whole as `broken` says; raises RunError where there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path}: no such manifest; is the folder that of a run?") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: no manifest of a run ({error})") from error
+    except RecursionError:
+        raise RunError(f"{path}: no manifest of a run (nested too deeply)") from None
     if not isinstance(found, dict) or cast("dict[str, Any]", found).get("format") != FORMAT:
         raise RunError(f"{path}: no manifest of a run, or one of another version; this one reads {FORMAT!r}")
-    return cast("dict[str, Any]", found)
+    whole = cast("dict[str, Any]", found)
+    if why := broken(whole):
+        raise RunError(f"{path}: a broken manifest ({why})")
+    return whole
 
 
 def below(place: Path) -> list[Path]:
@@ -120,11 +124,8 @@ def _is_trial(run: Path, place: Path) -> bool:
 
 
 def origin_of(manifest: Mapping[str, Any]) -> Origin:
-    """Return what a manifest's run is of; raises RunError where the manifest is foreign."""
-    try:
-        return Origin(manifest["spec_hash"], manifest["data"]["sha256"], manifest["seed"], manifest["backend"])
-    except (KeyError, TypeError) as error:
-        raise RunError(f"the manifest lacks {error}") from error
+    """Return what a manifest's run is of."""
+    return Origin(manifest["spec_hash"], manifest["data"]["sha256"], manifest["seed"], manifest["backend"])
 
 
 def plain(value: Any) -> str:

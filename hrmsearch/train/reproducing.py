@@ -61,6 +61,8 @@ def reproduce(
     """
     path = manifest / MANIFEST if manifest.is_dir() else manifest
     found = manifests.read(path)
+    if found["status"] != manifests.FINISHED:
+        raise RunError(f"{path}: the run is not finished ({found['status']}), so it has no result to reproduce")
     before = SeedResult.of(path.parent, found)
     spec = loads(json.dumps({**found["spec"], "seeds": [found["seed"]]}), str(path))
     if spec_hash(spec) != found["spec_hash"]:

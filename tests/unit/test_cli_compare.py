@@ -15,6 +15,11 @@ from hrmsearch.cli.app import app
 SEEDS = {0: 3.52, 1: 3.61, 2: 3.47, 3: 3.55, 4: 3.58}
 BETTER = {0: 3.43, 1: 3.50, 2: 3.39, 3: 3.44, 4: 3.50}
 ALIKE = {0: 3.53, 1: 3.60, 2: 3.49, 3: 3.53, 4: 3.60}
+SPEC: dict[str, Any] = {"task": {"kind": "char_lm", "window": 64}, "train": {"epochs": 30}}
+ACCEPTED: dict[str, Any] = {
+    **{"code": "HS102", "name": "gradient", "severity": "error", "file": "a.yaml", "line": 1, "column": 1},
+    **{"field": "model", "message": "stops", "path": [], "suggestion": "", "notes": [], "accepted": "as published"},
+}
 
 
 def manifest(name: str, seed: int, bpc: float | None, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,15 +32,18 @@ def manifest(name: str, seed: int, bpc: float | None, changes: Mapping[str, Any]
         "name": name,
         "seed": seed,
         "spec_hash": f"hash of {name}",
-        "spec": {"task": {"kind": "char_lm", "window": 64}, "train": {"epochs": 30}},
+        "spec": SPEC,
+        "command": ["hrmsearch", "run"],
         "data": {"corpus": "wikitext2", "sha256": "d0d0"},
         "params": 1000,
-        "budget": {"params": 1000, "flops_per_token": 6000.0, "state_bytes": 2048},
+        "budget": {"params": 1000, "flops_per_token": 6000.0, "state_bytes": 2048, "activation_bytes": 4096},
         "backend": "torch",
         "device": "cpu",
         "precision": "float32",
         "optimize": False,
+        "threads": 1,
         "versions": {"torch": "2.13.0"},
+        "platform": {"system": "Linux", "machine": "x86_64", "cpus": 2},
         "diagnostics": [],
         "metrics": {"best_epoch": 3, "epochs": 5, "steps": 100, "valid": scores, "test": scores},
         "controls": [{"name": "unigram", "about": "", "metrics": control}],
@@ -113,7 +121,12 @@ def test_json_holds_values_budgets_and_verdicts(trained: Callable[..., str]) -> 
     found = json.loads(done.stdout)
     assert found["metric"] == {"split": "valid", "name": "bpc"}
     assert found["values"]["hl"] == list(BETTER.values())
-    assert found["budgets"]["hl"] == {"params": 1000, "flops_per_token": 6000.0, "state_bytes": 2048}
+    assert found["budgets"]["hl"] == {
+        "params": 1000,
+        "flops_per_token": 6000.0,
+        "state_bytes": 2048,
+        "activation_bytes": 4096,
+    }
     assert [one["verdict"] for one in found["differences"]] == ["better"]
     assert found["controls"] == {"unigram": 4.532}
     assert found["warnings"] == [
@@ -168,9 +181,9 @@ def test_one_common_seed_is_warned_of(trained: Callable[..., str]) -> None:
         ({"precision": "bfloat16"}, "precision differs: hrm float32; hl bfloat16"),
         ({"device": "cuda"}, "device differs: hrm cpu; hl cuda"),
         ({"spec_hash": "hash of hrm"}, "hl and hrm are the same spec"),
-        ({"diagnostics": [{"code": "HS102", "accepted": "as published"}]}, "trained in spite of diagnostics: hl HS102"),
+        ({"diagnostics": [ACCEPTED]}, "trained in spite of diagnostics: hl HS102"),
         (
-            {"spec": {"task": {"kind": "char_lm", "window": 64}, "train": {"epochs": 40}}},
+            {"spec": {**SPEC, "train": {"epochs": 40}}},
             "at most so many epochs were trained: hrm 30, hl 40",
         ),
     ],
@@ -191,10 +204,13 @@ def test_parameters_within_two_percent_are_matched(trained: Callable[..., str]) 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"spec": {"task": {"kind": "parity", "window": 64}}}, "hl has task parity, hrm in runs/hrm has char_lm"),
+        (
+            {"spec": {**SPEC, "task": {"kind": "parity", "window": 64}}},
+            "hl has task parity, hrm in runs/hrm has char_lm",
+        ),
         ({"data": {"corpus": "pydoc", "sha256": "d0d0"}}, "hl has corpus pydoc, hrm in runs/hrm has wikitext2"),
         ({"data": {"corpus": "wikitext2", "sha256": "e1e1"}}, "hl has data e1e1, hrm in runs/hrm has d0d0"),
-        ({"spec": {"task": {"kind": "char_lm", "window": 32}}}, "hl has window 32, hrm in runs/hrm has 64"),
+        ({"spec": {**SPEC, "task": {"kind": "char_lm", "window": 32}}}, "hl has window 32, hrm in runs/hrm has 64"),
     ],
     ids=["task", "corpus", "data", "window"],
 )
@@ -235,7 +251,7 @@ def test_a_manifest_without_what_a_comparison_asks_for_is_refused(trained: Calla
     found = json.loads(path.read_text())
     del found["budget"]
     path.write_text(json.dumps(found))
-    assert refused(hrm, hl) == "hrmsearch: runs/hl/seed-2/manifest.json: the manifest lacks 'budget'\n"
+    assert refused(hrm, hl) == "hrmsearch: runs/hl/seed-2/manifest.json: a broken manifest (budget: is missing)\n"
 
 
 def test_a_seed_that_occurs_twice_in_an_arm_is_refused(trained: Callable[..., str]) -> None:
