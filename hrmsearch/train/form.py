@@ -1,7 +1,7 @@
 """What a manifest has to hold, so that whoever reads one meets every key with a value of its type."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 
@@ -13,12 +13,17 @@ RUNNING: Final = "running"
 FINISHED: Final = "finished"
 DIVERGED: Final = "diverged"
 
+#: levels of JSON; a spec nests about ten, and every level takes a few calls of those who write it as YAML
+_DEEPEST: Final = 64
+
 #: what is wrong with a key, by pydantic's error type
 _KEYS: Final = {"missing": "is missing", "extra_forbidden": "is no key of a manifest"}
 
 
 def broken(manifest: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a manifest first, as `params: should be an integer`; None of a whole one."""
+    if _is_deeper(manifest, _DEEPEST):
+        return "nested too deeply"
     model = _Finished if manifest.get("status") == FINISHED else _Manifest
     try:
         model.model_validate(manifest)
@@ -29,6 +34,16 @@ def broken(manifest: Mapping[str, Any]) -> str | None:
     right = problems.expected(first)
     said = f"should be {right}" if right else _KEYS.get(first["type"]) or problems.standalone(first)
     return f"{spell(first['loc'])}: {said}"
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Return whether a JSON value has more than so many levels; never called deeper than that itself."""
+    if not isinstance(value, dict | list):
+        return False
+    inner: Iterable[Any] = (
+        cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+    )
+    return most == 0 or any(_is_deeper(one, most - 1) for one in inner)
 
 
 class _Form(BaseModel):

@@ -99,6 +99,14 @@ def test_nesting_without_end_is_refused(tmp_path: Path) -> None:
     assert done.stderr.endswith("seed-0.json: no manifest of a run (nested too deeply)\n")
 
 
+def test_a_spec_nested_too_deeply_for_those_who_write_it_is_refused(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(400):
+        deep = {"a": deep}
+    with pytest.raises(RunError, match=r"a broken manifest \(nested too deeply\)"):
+        read(tmp_path, edited("spec.model", deep))
+
+
 @pytest.mark.parametrize("command", ["results", "compare", "reproduce", "report"])
 def test_a_broken_manifest_is_one_line_and_no_traceback(tmp_path: Path, command: str) -> None:
     (tmp_path / "seed-0.json").write_text(json.dumps(edited("device", None)))
