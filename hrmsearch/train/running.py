@@ -1,8 +1,9 @@
 """Training every seed of a spec, one directory each."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from hrmsearch.errors import DivergedError
+from hrmsearch.errors import DivergedError, RunError
 from hrmsearch.files import write
 from hrmsearch.ir import text
 from hrmsearch.spec.load import render
@@ -30,8 +31,8 @@ def run(spec: Spec, options: RunOptions, watcher: Watcher) -> list[SeedResult]:
     bit as if it had never stopped, a finished one is reported from its manifest, and a missing one is trained.
 
     Raises UnsoundError for an error diagnostic that the spec does not accept; RunError where a folder is taken, cannot
-    be written, or holds another run; DataError where the corpus cannot be had; DivergedError where training ran away;
-    Interrupted after SIGINT or SIGTERM, with a checkpoint written.
+    be written, or holds another run or one begun with other options; DataError where the corpus cannot be had;
+    DivergedError where training ran away; Interrupted after SIGINT or SIGTERM, with a checkpoint written.
     """
     folders = {seed: RunFolder(options.out / spec.name / f"seed-{seed}") for seed in spec.seeds}
     for folder in folders.values():
@@ -64,12 +65,28 @@ def run_seed(job: Job, shop: Workshop, watcher: Watcher, wish: Wish) -> SeedResu
 
 
 def _found(job: Job) -> dict[str, Any] | None:
-    """Return the manifest in a run's folder; raises RunError where it is of another run."""
+    """Return the manifest in a run's folder; raises RunError where it is of another run or began otherwise."""
     if not job.folder.manifest.exists():
         return None
     found = manifest.read(job.folder.manifest)
     checkpoint.check(job.folder.path, "a run", manifest.origin_of(found), job.origin)
+    if found["status"] != manifest.FINISHED and job.folder.checkpoint.exists():
+        _refuse_other_options(job, found)
     return found
+
+
+def _refuse_other_options(job: Job, begun: Mapping[str, Any]) -> None:
+    """Raise RunError where steps under these options would follow on ones under others: no manifest could say so."""
+    options = job.plan.options
+    asked, was = (options.optimize, options.kernels), (begun["optimize"], begun.get("kernels", True))
+    words = [
+        f"{'with' if before is flagged else 'without'} {flag}"
+        for flag, flagged, before, now in zip(("--optimize", "--no-kernels"), (True, False), was, asked, strict=True)
+        if before is not now
+    ]
+    if words:
+        place = job.folder.manifest
+        raise RunError(f"{place}: the run began {' and '.join(words)}; go on with the same, or begin another run")
 
 
 def _checkpoint(job: Job, watcher: Watcher) -> checkpoint.Checkpoint | None:

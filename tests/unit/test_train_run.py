@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -249,6 +250,37 @@ def test_a_checkpoint_of_another_spec_is_refused(broken: Path) -> None:
     (broken / "manifest.json").unlink()
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: a checkpoint of another spec"):
         train(tiny("train.optimizer.lr=0.5"), broken.parent.parent, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("optimize", "kernels", "asked", "words"),
+    [
+        (False, True, RunOptions(kernels=False), "without --no-kernels"),
+        (False, None, RunOptions(kernels=False), "without --no-kernels"),
+        (False, True, RunOptions(optimize=True), "without --optimize"),
+        (True, False, RunOptions(), "with --optimize and with --no-kernels"),
+    ],
+)
+def test_an_unfinished_run_goes_on_only_as_it_began(
+    broken: Path, optimize: bool, kernels: bool | None, asked: RunOptions, words: str
+) -> None:
+    told = json.loads((broken / "manifest.json").read_text())
+    del told["kernels"]
+    told |= {"optimize": optimize} | ({} if kernels is None else {"kernels": kernels})
+    (broken / "manifest.json").write_text(json.dumps(told))
+    before = contents(broken)
+    with pytest.raises(
+        RunError, match=rf"manifest\.json: the run began {words}; go on with the same, or begin another"
+    ):
+        run(tiny(), replace(asked, out=broken.parent.parent, resume=True), Silent())
+    assert contents(broken) == before
+
+
+def test_a_run_of_a_version_without_kernels_goes_on_with_the_default(broken: Path) -> None:
+    told = json.loads((broken / "manifest.json").read_text())
+    del told["kernels"]
+    (broken / "manifest.json").write_text(json.dumps(told))
+    assert train(tiny("train.checkpoint=0"), broken.parent.parent, resume=True).epochs == 2
 
 
 def test_a_checkpoint_on_other_data_is_refused(broken: Path) -> None:
