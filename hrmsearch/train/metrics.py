@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hrmsearch.errors import RunError
 from hrmsearch.train.scores import Score
@@ -61,7 +61,17 @@ def read(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: cannot be read ({error})") from error
+    return [_object(f"{path}:{number}", line) for number, line in enumerate(lines, start=1)]
+
+
+def _object(place: str, line: str) -> dict[str, Any]:
+    """Return the JSON object in a line; raises RunError, which begins with `place`, where it holds none."""
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise RunError(f"{path}: a line is no JSON ({error})") from error
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise RunError(f"{place}: the line is no JSON ({error.msg} at column {error.colno})") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{place}: the line is no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{place}: the line is no JSON object; a run writes one a score")
+    return cast("dict[str, Any]", found)

@@ -9,7 +9,7 @@ import pytest
 from hrmsearch.errors import RunError
 from hrmsearch.tasks.base import Control
 from hrmsearch.tasks.judging import of_loss
-from hrmsearch.train import Identity, Score, SeedResult, Spread, summarise
+from hrmsearch.train import Identity, Score, SeedResult, Spread, metrics, summarise
 
 
 def scored(number: int, loss: float) -> Score:
@@ -81,3 +81,20 @@ def test_results_of_two_specs_or_twice_of_one_seed_are_refused() -> None:
         summarise([first, first])
     with pytest.raises(RunError, match="no results"):
         summarise([])
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("5", "the line is no JSON object; a run writes one a score"),
+        ("[]", "the line is no JSON object; a run writes one a score"),
+        ("", "the line is no JSON (Expecting value at column 1)"),
+        ('{"loss": }', "the line is no JSON (Expecting value at column 10)"),
+    ],
+)
+def test_a_line_of_a_log_that_holds_no_score_is_named_by_its_number(tmp_path: Path, line: str, words: str) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(f'{{"loss": 1.0}}\n{{"loss": 0.5}}\n{line}\n{{"loss": 0.4}}\n')
+    with pytest.raises(RunError) as caught:
+        metrics.read(log)
+    assert str(caught.value) == f"{log}:3: {words}"
