@@ -6,9 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from hrmsearch.errors import DataError, RunError
 from hrmsearch.lowering import lower
 from hrmsearch.runtime import Executable
+from hrmsearch.spec import problems
 from hrmsearch.spec.load import load
 from hrmsearch.spec.model import Spec
 from hrmsearch.tasks.base import Control, Task, TaskData
@@ -161,5 +164,6 @@ def _on(task: Task, corpus: str) -> Task:
         raise DataError(f"the task {task.kind!r} has no corpus to replace")
     try:
         return type(task).model_validate({**task.model_dump(), "corpus": corpus})
-    except ValueError as error:
-        raise DataError(f"corpus {corpus!r}: {error}") from error
+    except ValidationError as error:
+        why = "; ".join(map(problems.standalone, error.errors(include_url=False)))
+        raise DataError(f"corpus: {why}") from error
