@@ -35,14 +35,16 @@ def sample(model: LoadedModel, prompt: str, n: int, temperature: float = 1.0, se
 
     temperature: 0 takes the likeliest symbol; otherwise logits are divided by it. The same seed gives the same text. An
     empty prompt stands for a line break; characters outside the alphabet are read as the task reads them. Symbols that
-    only together make a character come together. Raises RunError for a task that is no text, DataError for n or a
-    temperature below 0.
+    only together make a character come together. Raises RunError for a task that is no text, DataError for n
+    below 0 and for a temperature that is below 0 or not finite.
     """
     data = model.data
     if not isinstance(data, TextData):
         raise RunError(f"{model.place}: the task {model.task.kind!r} has no text to sample")
-    if n < 0 or not 0 <= temperature < np.inf:
-        raise DataError(f"n is {n} and temperature {temperature}; neither may be below 0")
+    if n < 0:
+        raise DataError(f"{n} symbols cannot be drawn; use at least 0")
+    if not 0 <= temperature < np.inf:
+        raise DataError(f"the temperature is {temperature}; it must be finite and not below 0")
     ids, _ = data.encode(prompt or "\n")
     return _pieces(data, _drawn(_reader(model.executable), list(map(int, ids)), n, temperature, seed))
 

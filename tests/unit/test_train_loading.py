@@ -156,9 +156,11 @@ def test_a_longer_sample_begins_with_the_shorter_one(stream: SeedResult) -> None
 
 def test_impossible_samples_are_refused_before_anything_is_drawn(stream: SeedResult) -> None:
     run = load_run(stream.run_dir)
-    for n, temperature in ((-1, 1.0), (1, -1.0), (1, float("nan"))):
-        with pytest.raises(DataError, match="neither may be below 0"):
-            sample(run, "x", n, temperature)
+    with pytest.raises(DataError, match="-1 symbols cannot be drawn; use at least 0"):
+        sample(run, "x", -1)
+    for temperature in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(DataError, match=f"temperature is {temperature}; it must be finite and not below 0"):
+            sample(run, "x", 1, temperature)
 
 
 def test_bytes_come_out_as_whole_characters(tmp_path: Path) -> None:
