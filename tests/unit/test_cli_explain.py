@@ -113,6 +113,10 @@ def test_a_code_shows_its_page() -> None:
     assert (done.exit_code, done.stdout) == (0, analyses.page("HS101"))
 
 
+def test_a_page_is_json_too() -> None:
+    assert explained("HS101") == {"code": "HS101", "page": analyses.page("HS101")}
+
+
 def test_an_unknown_code_names_those_there_are() -> None:
     done = invoke("HS999")
     assert done.exit_code == 2

@@ -55,7 +55,7 @@ def command(
     end of the first. With the CODE of a diagnostic, such as HS101, prints its page.
     """
     if re.fullmatch(r"HS\d+", spec):
-        _page(spec)
+        _page(spec, as_json=as_json)
         return
     if latex and not algebra:
         raise click.UsageError("--latex prints equations, which --algebra asks for; give both")
@@ -73,10 +73,15 @@ def command(
     _for_people(explained)
 
 
-def _page(code: str) -> None:
+def _page(code: str, *, as_json: bool) -> None:
     from hrmsearch.analyses import page
+    from hrmsearch.cli.terminal import print_json
 
-    click.echo(page(code), nl=False)
+    found = page(code)
+    if as_json:
+        print_json({"code": code, "page": found})
+    else:
+        click.echo(found, nl=False)
 
 
 @dataclass(frozen=True, slots=True)
