@@ -245,18 +245,19 @@ def test_nothing_in_a_file_is_run(inside: bool, tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1), "b": trap} if inside else trap, file)
     done = cli("import-checkpoint", file, "--spec", "hrm_act_v1", "-o", tmp_path / "out")
     assert done.exit_code == 2
-    assert "no file of tensors that torch reads without running code" in done.stderr
+    assert done.stderr == f"hrmsearch: {file}: is no safetensors file and no torch file of tensors alone\n"
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", "no file of tensors"),
-        (b"not a checkpoint at all", "no file of tensors"),
+        (b"", "is no safetensors file and no torch file of tensors alone\n"),
+        (b"not a checkpoint at all", "is no safetensors file and no torch file of tensors alone\n"),
+        (b"\x80\x02.", "is no safetensors file and no torch file of tensors alone\n"),
         (b"\x20\0\0\0\0\0\0\0{", "truncated, or not a safetensors file"),
     ],
-    ids=["empty", "text", "truncated"],
+    ids=["empty", "text", "empty pickle", "truncated"],
 )
 def test_a_broken_file_is_refused(content: bytes, error: str, tmp_path: Path) -> None:
     file = tmp_path / "state"
