@@ -113,7 +113,7 @@ class _Manifest(_Form):
     precision: str
     optimize: bool
     kernels: bool = True
-    threads: PositiveInt
+    threads: NonNegativeInt
     params: NonNegativeInt
     budget: _Budget
     diagnostics: list[_Diagnostic]

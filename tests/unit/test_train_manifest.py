@@ -73,6 +73,7 @@ def test_no_key_that_is_read_may_be_null_or_missing(tmp_path: Path) -> None:
         ("spec", [], "spec: should be a mapping"),
         ("data", {}, "data.corpus: is missing"),
         ("budget", {}, "budget.params: is missing"),
+        ("threads", -1, "threads: should be at least 0"),
         ("metrics.valid", DROPPED, "metrics.valid: is missing"),
         ("metrics.valid", [], "metrics.valid: should be at least 1 item"),
         ("metrics.test", 5, "metrics.test: should be a list"),
