@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES: Final = 1250  # per test and half; four of them make 5,000 specs
 PROBES: Final = 20  # for a spec called leaking; one suffices to convict one called sound
 FALSE_ALARMS: Final = 0.05  # of the specs called leaking, how many may be clean
+STEERED: Final = 0.01  # of the specs drawn sound, of which few are called leaking, how many may be so and clean
 
 
 @pytest.mark.parametrize("sound", [True, None])
@@ -46,4 +47,4 @@ def test_no_model_called_causal_leaks_and_few_called_leaking_are_clean(sound: bo
         f"sound={sound}: {verdicts['sound']} called causal, {alarms} called leaking, {verdicts['clean']} of them clean"
     )
     assert sum(verdicts.values()) >= EXAMPLES
-    assert verdicts["clean"] <= FALSE_ALARMS * max(alarms, 1 / FALSE_ALARMS)
+    assert verdicts["clean"] <= (STEERED * EXAMPLES if sound else FALSE_ALARMS * alarms)
